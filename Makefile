@@ -1,0 +1,76 @@
+# `make demo` and `make test` need nothing done before. ARGS reaches the command that is run:
+#   make test ARGS="-k frames -x"
+
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+# Runs what follows it with MUJOCO_GL set to a backend that really renders here.
+WITH_GL = MUJOCO_GL=$$($(BIN)/python -m stemob_wrappers.gl) && export MUJOCO_GL && echo "MUJOCO_GL=$$MUJOCO_GL" &&
+
+.PHONY: help demo test bench soak lint format build clean system
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+
+demo: $(INSTALLED) ## show what the wrapper does, end to end
+	@$(WITH_GL) $(BIN)/stemob demo $(ARGS)
+
+test: $(INSTALLED) ## run the tests, without the slow ones
+	@$(WITH_GL) $(BIN)/python -m pytest $(ARGS)
+
+bench: $(INSTALLED) ## run every benchmark in turn
+	@$(WITH_GL) for script in benchmarks/*.py; do \
+	    echo "== $$script"; $(BIN)/python "$$script" $(ARGS) || exit 1; \
+	done
+
+soak: $(INSTALLED) ## run the slow tests
+	@$(WITH_GL) $(BIN)/python -m pytest -m slow $(ARGS)
+
+lint: $(INSTALLED) ## check style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright
+
+format: $(INSTALLED) ## put the code in order
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+build: $(INSTALLED) ## make the wheel, in dist/
+	rm -rf build dist
+	$(BIN)/python -m build --wheel
+
+clean: ## remove what was built, but not .venv
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+$(INSTALLED): pyproject.toml requirements.lock | system
+	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 13) or sys.exit("requirements.lock needs Python 3.11 or 3.12, $(PYTHON) is %d.%d: make PYTHON=python3.11 ..." % sys.version_info[:2])'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -r requirements.lock
+	$(BIN)/python -m pip install --no-deps -e .
+	@touch $@
+
+# System packages (Debian's names). OpenCV needs libGL and GLib, MuJoCo one of EGL and OSMesa.
+# evdev, which robosuite's input devices pull in, is compiled when it is installed.
+system:
+	@[ "$$(uname)" = Linux ] || exit 0; \
+	libraries=$$(PATH="$$PATH:/usr/sbin:/sbin" ldconfig -p); \
+	missing=""; \
+	for pair in libEGL.so.1=libegl1 libOSMesa.so=libosmesa6 libGL.so.1=libgl1 libgthread-2.0.so.0=libglib2.0-0; do \
+	    case "$$libraries" in *"$${pair%=*}"*) ;; *) missing="$$missing $${pair#*=}" ;; esac; \
+	done; \
+	if [ ! -e $(INSTALLED) ]; then \
+	    $(PYTHON) -c 'import ensurepip' 2>/dev/null || missing="$$missing python3-venv"; \
+	    printf '#include <Python.h>\n#include <linux/uinput.h>\n' \
+	        | cc -E -I"$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')" - >/dev/null 2>&1 \
+	        || missing="$$missing gcc libc6-dev linux-libc-dev python3-dev"; \
+	fi; \
+	[ -n "$$missing" ] || exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -q && apt-get install -qy --no-install-recommends $$missing; \
+	else \
+	    echo "System packages are missing; if the next step fails: sudo apt-get install -y$$missing"; \
+	fi
