@@ -70,7 +70,10 @@ system:
 	fi; \
 	[ -n "$$missing" ] || exit 0; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    apt-get update -q && apt-get install -qy --no-install-recommends $$missing; \
+	    apt-get update -q; \
+	    for package in $$missing; do \
+	        apt-get install -qy --no-install-recommends $$package || echo "Going on without $$package"; \
+	    done; \
 	else \
 	    echo "System packages are missing; if the next step fails: sudo apt-get install -y$$missing"; \
 	fi
