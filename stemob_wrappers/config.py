@@ -1,0 +1,196 @@
+"""The identity of a stem frame: every field here, and nothing else, decides its bytes."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+from dataclasses import dataclass
+from typing import Any, Self
+
+METHODS = ("ddpm", "ddim", "ddim-renoise", "ddim-fixed-point", "ddim-warm")
+NOISE_POLICIES = ("frame", "fixed", "episode", "fresh")
+
+
+@dataclass(frozen=True)
+class StemConfig:
+    """What decides the bytes of a stem frame; frozen, validated, plain JSON.
+
+    Attributes:
+        backbone: ``"embedded"`` (ships with the package), a local folder in diffusers' layout, or
+            the hub name of a diffusers model.
+        method: one of :data:`METHODS`. ``"ddpm"`` needs no denoiser (arXiv 2411.04919).
+        num_steps: how many steps the full noising process is divided into, 1 to 1000.
+        inversion_steps: how many of them a frame climbs, 0 to ``num_steps``; 0 adds no noise.
+        noise: where the noise of a frame comes from: ``"frame"`` (keyed by its content),
+            ``"fixed"`` (one field for all), ``"episode"`` (drawn at reset) or ``"fresh"`` (new at
+            every call, never cached).
+        seed: seed of the noise, any integer from 0 to 2**63 - 1.
+        codec: another autoencoder in place of the backbone's own (name or folder), or None.
+        revision: revision of a hub model, or None.
+        resolution: side in pixels of the square that frames are resized to before they are encoded
+            (nearest neighbour both ways, as the authors do), or None for the frame's own size.
+
+    Raises:
+        ValueError: a field has a value that cannot be used; the message says which can.
+        TypeError: a field has the wrong type.
+
+    Example:
+        >>> StemConfig(inversion_steps=5).to_json()
+        '{"backbone": "embedded", "codec": null, "inversion_steps": 5, "method": "ddpm", \
+"noise": "frame", "num_steps": 50, "resolution": null, "revision": null, "seed": 0}'
+    """
+
+    backbone: str = "embedded"
+    method: str = "ddpm"
+    num_steps: int = 50
+    inversion_steps: int = 10
+    noise: str = "frame"
+    seed: int = 0
+    codec: str | None = None
+    revision: str | None = None
+    resolution: int | None = None
+
+    def __post_init__(self) -> None:
+        _require_text("backbone", self.backbone)
+        _require_choice("method", self.method, METHODS)
+        _require_choice("noise", self.noise, NOISE_POLICIES)
+        _require_int("num_steps", self.num_steps, 1, 1000)
+        _require_int("inversion_steps", self.inversion_steps, 0, 1000)
+        if self.inversion_steps > self.num_steps:
+            raise ValueError(
+                f"inversion_steps must not exceed num_steps ({self.num_steps}), "
+                f"received {self.inversion_steps}; lower it or raise num_steps"
+            )
+        _require_int("seed", self.seed, 0, 2**63 - 1)
+        if self.codec is not None:
+            _require_text("codec", self.codec)
+        if self.revision is not None:
+            _require_text("revision", self.revision)
+        if self.resolution is not None:
+            _require_int("resolution", self.resolution, 8, 4096)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as a plain dict of JSON values.
+
+        Example:
+            >>> StemConfig().to_dict()["method"]
+            'ddpm'
+        """
+        return dataclasses.asdict(self)
+
+    def to_json(self) -> str:
+        """Return the fields as one line of JSON with sorted keys.
+
+        Example:
+            >>> StemConfig.from_json(StemConfig(seed=3).to_json()).seed
+            3
+        """
+        return json.dumps(self.to_dict(), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            ValueError: not a JSON object, an unknown field, or a value that cannot be used.
+
+        Example:
+            >>> StemConfig.from_json('{"inversion_steps": 5}').inversion_steps
+            5
+        """
+        try:
+            fields = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(
+                f"a StemConfig is read from a JSON object, received {text!r}"
+            ) from error
+        if not isinstance(fields, dict):
+            raise ValueError(f"a StemConfig is read from a JSON object, received {text!r}")
+        return cls.from_dict(fields)
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> Self:
+        """Build a config from a dict; unknown names are an error that gives the nearest one.
+
+        Raises:
+            ValueError: an unknown field, or a value that cannot be used.
+
+        Example:
+            >>> StemConfig.from_dict({"seed": 1}).seed
+            1
+        """
+        check_field_names(fields)
+        return cls(**fields)
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with some fields changed.
+
+        Raises:
+            ValueError: an unknown field, or a value that cannot be used.
+
+        Example:
+            >>> StemConfig().replace(inversion_steps=5).inversion_steps
+            5
+        """
+        check_field_names(changes)
+        return dataclasses.replace(self, **changes)
+
+
+FIELDS = tuple(field.name for field in dataclasses.fields(StemConfig))
+
+
+def as_config(config: StemConfig | dict[str, Any] | None) -> StemConfig:
+    """Turn what a user may pass for a config into a StemConfig; None gives the defaults.
+
+    Raises:
+        TypeError: something else than a StemConfig, a dict or None.
+        ValueError: the dict has an unknown field or a value that cannot be used.
+
+    Example:
+        >>> as_config({"seed": 1}).seed
+        1
+    """
+    if config is None:
+        return StemConfig()
+    if isinstance(config, StemConfig):
+        return config
+    if isinstance(config, dict):
+        return StemConfig.from_dict(config)
+    raise TypeError(f"config must be a StemConfig, a dict or None, received {config!r}")
+
+
+def check_field_names(fields: dict[str, Any]) -> None:
+    """Raise ValueError for a name that is no field of StemConfig, with the nearest that is.
+
+    Example:
+        >>> check_field_names({"seed": 1})
+    """
+    for name in fields:
+        if name not in FIELDS:
+            raise ValueError(f"unknown StemConfig field {name!r}; {_nearest(name, FIELDS)}")
+
+
+def _nearest(value: str, choices: tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}choose from {', '.join(choices)}"
+
+
+def _require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"unknown {name} {value!r}; {_nearest(str(value), choices)}")
+
+
+def _require_text(name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string, received {value!r}")
+    if not value.strip():
+        raise ValueError(f"{name} must not be empty")
+
+
+def _require_int(name: str, value: object, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an integer, received {value!r}")
+    if not low <= value <= high:
+        raise ValueError(f"{name} must lie in {low} to {high}, received {value}")

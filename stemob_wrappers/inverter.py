@@ -1,0 +1,122 @@
+"""Encode, invert, decode: a batch of frames through the backbone."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+import torch.nn.functional as F
+
+from stemob_wrappers import inversion
+from stemob_wrappers.backbones import Backbone
+from stemob_wrappers.config import StemConfig
+from stemob_wrappers.frames import round_up
+
+
+class FrameInverter:
+    """Take frames up to a config's noise level and decode them again.
+
+    Batches are padded to a power of two from 2 to ``max_batch`` and longer ones are cut, so that
+    few shapes ever reach the network; the smallest bucket is 2 because convolution libraries round
+    a batch of one differently.
+
+    Args:
+        backbone: what ``load_backbone`` returned.
+        config: gives method, level and resolution.
+        max_batch: the largest batch that is sent to the network, a power of two from 2.
+
+    Attributes:
+        alpha_bar: the share of signal variance that is left at the config's level.
+        seconds: time spent so far in ``"encode"``, ``"invert"`` and ``"decode"``.
+
+    Raises:
+        ValueError: a method that is not available for this backbone, or a bad ``max_batch``.
+
+    Example:
+        >>> from stemob_wrappers.backbones import load_backbone
+        >>> inverter = FrameInverter(load_backbone("embedded"), StemConfig())
+        >>> frames = torch.zeros(2, 84, 84, 3, dtype=torch.uint8)
+        >>> inverter(frames, torch.zeros(2, *inverter.latent_shape(84, 84))).shape
+        torch.Size([2, 84, 84, 3])
+    """
+
+    def __init__(self, backbone: Backbone, config: StemConfig, *, max_batch: int = 64) -> None:
+        if config.method != "ddpm":
+            raise ValueError(
+                f"method {config.method!r} needs a denoiser, which backbone {backbone.name!r} does "
+                "not have; use method='ddpm'"
+            )
+        if max_batch < 2 or max_batch & (max_batch - 1):
+            raise ValueError(f"max_batch must be a power of two from 2, received {max_batch}")
+        self.backbone = backbone
+        self.config = config
+        self.max_batch = max_batch
+        timestep = backbone.schedule.timestep(config.num_steps, config.inversion_steps)
+        self.alpha_bar = backbone.schedule.alpha_bar(timestep)
+        self.seconds = {"encode": 0.0, "invert": 0.0, "decode": 0.0}
+
+    def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
+        """Shape of the latent, and so of the noise, of a frame: [channels, h, w]."""
+        codec = self.backbone.codec
+        height, width = self._network_size(height, width)
+        return (codec.channels, height // codec.latent_stride, width // codec.latent_stride)
+
+    @torch.inference_mode()
+    def __call__(self, frames: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """Return the stem frames of uint8 ``frames`` [N, H, W, 3] under ``noise`` [N, C, h, w]."""
+        chunks = zip(frames.split(self.max_batch), noise.split(self.max_batch), strict=True)
+        return torch.cat([self._invert_chunk(*chunk) for chunk in chunks])
+
+    def _invert_chunk(self, frames: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        count, height, width = frames.shape[:3]
+        bucket = max(2, 1 << (count - 1).bit_length())
+        codec = self.backbone.codec
+
+        started = time.perf_counter()
+        images = self._to_images(_pad_batch(frames, bucket), noise.dtype)
+        latents = codec.encode(images)
+        encoded = time.perf_counter()
+        latents = inversion.ddpm(latents, _pad_batch(noise, bucket), self.alpha_bar)
+        inverted = time.perf_counter()
+        stems = self._to_frames(codec.decode(latents)[:count], height, width)
+        decoded = time.perf_counter()
+
+        self.seconds["encode"] += encoded - started
+        self.seconds["invert"] += inverted - encoded
+        self.seconds["decode"] += decoded - inverted
+        return stems
+
+    def _network_size(self, height: int, width: int) -> tuple[int, int]:
+        stride, resolution = self.backbone.codec.stride, self.config.resolution
+        if resolution is not None:
+            height = width = resolution
+        return round_up(height, stride), round_up(width, stride)
+
+    def _to_images(self, frames: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        """Turn uint8 [N, H, W, 3] into floats in [-1, 1], channels last, at the network's size."""
+        images = frames.permute(0, 3, 1, 2).to(dtype).mul_(1 / 127.5).sub_(1)
+        if self.config.resolution is not None:
+            images = F.interpolate(images, (self.config.resolution,) * 2, mode="nearest-exact")
+        height, width = images.shape[2:]
+        padded_height, padded_width = self._network_size(*frames.shape[1:3])
+        if (padded_height, padded_width) != (height, width):
+            padding = (0, padded_width - width, 0, padded_height - height)
+            images = F.pad(images, padding, mode="replicate")
+        return images.contiguous(memory_format=torch.channels_last)
+
+    def _to_frames(self, images: torch.Tensor, height: int, width: int) -> torch.Tensor:
+        """Floats in [-1, 1] back to uint8 [N, height, width, 3]."""
+        resolution = self.config.resolution
+        if resolution is not None:
+            images = images[:, :, :resolution, :resolution]
+            images = F.interpolate(images, (height, width), mode="nearest-exact")
+        pixels = images[:, :, :height, :width].permute(0, 2, 3, 1)
+        # Rounded, not truncated as by the authors: without noise, pixels come back as they were.
+        return pixels.mul(127.5).add_(128.0).clamp_(0, 255).to(torch.uint8).contiguous()
+
+
+def _pad_batch(batch: torch.Tensor, size: int) -> torch.Tensor:
+    missing = size - len(batch)
+    if missing == 0:
+        return batch
+    return torch.cat([batch, batch.new_zeros(missing, *batch.shape[1:])])

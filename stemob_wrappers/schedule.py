@@ -1,0 +1,147 @@
+"""Noise schedules as tables: (num_steps, inversion_steps) -> timestep -> alpha_bar."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SD_SCHEDULE: dict[str, Any] = {
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "num_train_timesteps": 1000,
+    "timestep_spacing": "leading",
+    "steps_offset": 1,
+    "prediction_type": "epsilon",
+}
+
+
+@dataclass(frozen=True)
+class NoiseSchedule:
+    """A noising process of T timesteps, x_t = sqrt(alpha_bar) x_0 + sqrt(1 - alpha_bar) eps.
+
+    Attributes:
+        alpha_bars: float64 [T], decreasing, in (0, 1).
+        spacing: how ``num_steps`` steps are laid on the T timesteps, in diffusers' terms:
+            ``"leading"``, ``"trailing"`` or ``"linspace"``.
+        steps_offset: added to every timestep of ``"leading"``.
+        prediction_type: what the denoiser predicts, ``"epsilon"``, ``"v_prediction"`` or
+            ``"sample"``.
+
+    Example:
+        >>> schedule = NoiseSchedule.from_config(SD_SCHEDULE)
+        >>> schedule.timesteps(50)[:3].tolist(), schedule.timestep(50, 15)
+        ([1, 21, 41], 281)
+    """
+
+    alpha_bars: NDArray[np.float64]
+    spacing: str = "leading"
+    steps_offset: int = 1
+    prediction_type: str = "epsilon"
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> NoiseSchedule:
+        """Build the table from the fields of a diffusers ``scheduler_config.json``.
+
+        Raises:
+            ValueError: a beta schedule, spacing or prediction type that is not supported.
+
+        Example:
+            >>> round(float(NoiseSchedule.from_config(SD_SCHEDULE).alpha_bar(281)), 4)
+            0.6285
+        """
+        config = {**_DIFFUSERS_DEFAULTS, **config}
+        if config["timestep_spacing"] not in ("leading", "trailing", "linspace"):
+            raise ValueError(
+                f"timestep_spacing must be leading, trailing or linspace, "
+                f"received {config['timestep_spacing']!r}"
+            )
+        if config["prediction_type"] not in ("epsilon", "v_prediction", "sample"):
+            raise ValueError(
+                f"prediction_type must be epsilon, v_prediction or sample, "
+                f"received {config['prediction_type']!r}"
+            )
+        return cls(
+            alpha_bars=np.cumprod(1.0 - _betas(config)),
+            spacing=config["timestep_spacing"],
+            steps_offset=int(config["steps_offset"]),
+            prediction_type=config["prediction_type"],
+        )
+
+    @property
+    def num_train_timesteps(self) -> int:
+        """T, the number of timesteps that the denoiser was trained on."""
+        return len(self.alpha_bars)
+
+    def timesteps(self, num_steps: int) -> NDArray[np.int64]:
+        """Return the timesteps of ``num_steps`` steps in rising order, int64 [num_steps].
+
+        Raises:
+            ValueError: more steps than timesteps.
+
+        Example:
+            >>> NoiseSchedule.from_config(SD_SCHEDULE).timesteps(4).tolist()
+            [1, 251, 501, 751]
+        """
+        total = self.num_train_timesteps
+        if not 1 <= num_steps <= total:
+            raise ValueError(f"num_steps must lie in 1 to {total}, received {num_steps}")
+        if self.spacing == "leading":
+            steps = np.arange(num_steps) * (total // num_steps) + self.steps_offset
+        elif self.spacing == "trailing":
+            steps = np.round(np.arange(total, 0, -total / num_steps))[::-1] - 1
+        else:
+            steps = np.linspace(0, total - 1, num_steps).round()
+        return np.minimum(steps, total - 1).astype(np.int64)
+
+    def timestep(self, num_steps: int, inversion_steps: int) -> int | None:
+        """Return the timestep that ``inversion_steps`` of ``num_steps`` steps reach; None for 0.
+
+        Example:
+            >>> NoiseSchedule.from_config(SD_SCHEDULE).timestep(50, 5)
+            81
+        """
+        if inversion_steps == 0:
+            return None
+        return int(self.timesteps(num_steps)[inversion_steps - 1])
+
+    def alpha_bar(self, timestep: int | None) -> float:
+        """Return the share of signal variance left at a timestep; 1.0 where no noise was added.
+
+        Example:
+            >>> NoiseSchedule.from_config(SD_SCHEDULE).alpha_bar(None)
+            1.0
+        """
+        return 1.0 if timestep is None else float(self.alpha_bars[timestep])
+
+
+_DIFFUSERS_DEFAULTS: dict[str, Any] = {
+    "beta_start": 0.0001,
+    "beta_end": 0.02,
+    "beta_schedule": "linear",
+    "num_train_timesteps": 1000,
+    "timestep_spacing": "leading",
+    "steps_offset": 0,
+    "prediction_type": "epsilon",
+    "trained_betas": None,
+}
+
+
+def _betas(config: dict[str, Any]) -> NDArray[np.float64]:
+    total, kind = int(config["num_train_timesteps"]), config["beta_schedule"]
+    if config["trained_betas"] is not None:
+        return np.asarray(config["trained_betas"], np.float64)
+    if kind == "linear":
+        return np.linspace(config["beta_start"], config["beta_end"], total)
+    if kind == "scaled_linear":
+        return np.linspace(config["beta_start"] ** 0.5, config["beta_end"] ** 0.5, total) ** 2
+    if kind == "squaredcos_cap_v2":
+        t = np.arange(total + 1) / total
+        alpha_bar = np.cos((t + 0.008) / 1.008 * np.pi / 2) ** 2
+        return np.minimum(1 - alpha_bar[1:] / alpha_bar[:-1], 0.999)
+    raise ValueError(
+        f"beta_schedule must be linear, scaled_linear or squaredcos_cap_v2, received {kind!r}"
+    )

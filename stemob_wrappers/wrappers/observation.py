@@ -1,0 +1,152 @@
+"""StemObservation: one env whose camera images are stem frames."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.utils import RecordConstructorArgs
+
+from stemob_wrappers.cache import FrameCache
+from stemob_wrappers.config import StemConfig, as_config
+from stemob_wrappers.pipeline import StemStats, check_expected
+from stemob_wrappers.wrappers.transform import Keys, ObservationTransform
+
+
+class StemObservation(
+    gym.ObservationWrapper[Any, Any, Any],
+    RecordConstructorArgs,
+):
+    """Replace every RGB image of an env's observation by its stem frame (arXiv 2411.04919).
+
+    Images are found in the observation space: Box, Dict, nested Dict and Tuple; uint8 in [0, 255]
+    or float in [0, 1]; [H, W, 3] or [3, H, W]; stacked along a leading axis or along the channels.
+    The space, dtype and range of the observation stay as they were. Everything else passes through
+    untouched: grey, RGBA, depth and segmentation images, and keys whose name speaks of depth,
+    segmentation, mask, normal or flow. A goal image (``desired_goal``) is an image like any other.
+    Three grey frames stacked look like RGB: leave such a key raw with ``keys={"key": None}``.
+
+    The backbone is loaded here, once per process; no step or reset ever loads anything.
+
+    Args:
+        env: the env to wrap.
+        config: a StemConfig or its dict; None gives the defaults.
+        keys: None for every image; a list of names (``"images/front"`` where nested) for just
+            these; a mapping from a name to its own StemConfig fields, or to None to leave it raw.
+        cache: a FrameCache to share, None for one of its own in memory, False for none.
+        expect: fingerprint, or identity, of the frames that the policy was trained on; another one
+            is an error that shows the differing fields.
+        keep_raw: keep the untouched image too, as ``<key>_raw`` beside the stem frame; a bare image
+            becomes a Dict of ``pixels`` and ``pixels_raw``.
+        device: where the backbone runs; None takes CUDA where there is some, else the CPU.
+        dtype: floating type that it runs in, as torch names it.
+        **config_overrides: single fields of StemConfig, on top of ``config``.
+
+    Raises:
+        ValueError: no image in the observation, an unknown key or field, an unexpected fingerprint.
+        OSError: weights that are missing or corrupt.
+
+    Example:
+        >>> import gymnasium as gym
+        >>> import stemob_wrappers
+        >>> env = stemob_wrappers.StemObservation(gym.make("stemob/Lift-v0"), inversion_steps=10)
+        >>> observation, info = env.reset(seed=0)
+        >>> observation["agentview_image"].shape
+        (84, 84, 3)
+    """
+
+    def __init__(
+        self,
+        env: gym.Env[Any, Any],
+        config: StemConfig | dict[str, Any] | None = None,
+        *,
+        keys: Keys = None,
+        cache: FrameCache | Literal[False] | None = None,
+        expect: str | dict[str, Any] | None = None,
+        keep_raw: bool = False,
+        device: str | None = None,
+        dtype: str = "float32",
+        **config_overrides: Any,
+    ) -> None:
+        self.config = as_config(config).replace(**config_overrides)
+        RecordConstructorArgs.__init__(
+            self,
+            config=self.config.to_dict(),
+            keys=keys,
+            cache=False if cache is False else None,
+            expect=expect,
+            keep_raw=keep_raw,
+            device=device,
+            dtype=dtype,
+        )
+        gym.ObservationWrapper.__init__(self, env)
+        refuse_robosuite_gym_wrapper(env)
+        self._transform = ObservationTransform(
+            env.observation_space,
+            self.config,
+            keys=keys,
+            cache=cache,
+            keep_raw=keep_raw,
+            device=device,
+            dtype=dtype,
+        )
+        if expect is not None:
+            for pipeline in self._transform.pipelines.values():
+                check_expected(pipeline.identity, expect)
+        self._transform.warmup()
+        self.observation_space = self._transform.observation_space
+        self._episodes = EpisodeKeys()
+
+    @property
+    def pipelines(self) -> dict[str, Any]:
+        """The StemPipeline of each image key."""
+        return self._transform.pipelines
+
+    @property
+    def stats(self) -> dict[str, StemStats]:
+        """What the pipeline of each image key has done so far."""
+        return {key: pipeline.stats for key, pipeline in self.pipelines.items()}
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Reset the env; with the noise policy ``"episode"``, draw the episode's noise.
+
+        The noise depends on the seed of this or the last seeded reset, and on nothing else.
+        """
+        self._episodes.reset(seed)
+        return super().reset(seed=seed, options=options)
+
+    def observation(self, observation: Any) -> Any:
+        """Return the observation with stem frames in place of its images."""
+        return self._transform([(observation, [self._episodes.current])])[0]
+
+
+class EpisodeKeys:
+    """Names the episodes of one env by keys drawn from the seed of its last seeded reset."""
+
+    current: bytes = b""
+
+    def __init__(self) -> None:
+        self._rng = np.random.default_rng()
+
+    def reset(self, seed: int | None) -> None:
+        """Draw the key of the episode that begins."""
+        if seed is not None:
+            self._rng = np.random.default_rng(seed)
+        self.current = self._rng.bytes(16)
+
+
+def refuse_robosuite_gym_wrapper(env: gym.Env[Any, Any]) -> None:
+    """Raise for robosuite's own GymWrapper, which flattens its images into one vector."""
+    layer: Any = env
+    while layer is not None:
+        kind = type(layer)
+        if kind.__name__ == "GymWrapper" and kind.__module__.startswith("robosuite."):
+            raise ValueError(
+                "this env was made by robosuite's GymWrapper, which flattens images and leaves "
+                'them upside down; use gym.make("stemob/Lift-v0", ...) (importing '
+                "stemob_wrappers registers it), which takes the same task, robot and cameras"
+            )
+        layer = getattr(layer, "env", None)

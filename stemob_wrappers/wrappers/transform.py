@@ -1,0 +1,188 @@
+"""ObservationTransform: the images of observations through pipelines, one call per frame size.
+
+The wrappers of one env and of many share it; it knows spaces, not envs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from gymnasium import spaces
+
+from stemob_wrappers.cache import FrameCache
+from stemob_wrappers.config import StemConfig
+from stemob_wrappers.frames import FrameLayout
+from stemob_wrappers.pipeline import StemPipeline
+from stemob_wrappers.spaces import Path, all_names, below, find_images, get, name, replace
+
+Keys = Sequence[str] | Mapping[str, Mapping[str, Any] | None] | None
+
+
+class ObservationTransform:
+    """Turn the images of observations of one space into stem frames.
+
+    Args:
+        space: observation space of one env.
+        config: the level of every key that has none of its own.
+        keys: None for every image; a list of names for just these; a mapping from a name to fields
+            of StemConfig for that key, or to None to leave it raw.
+        cache: a FrameCache, None for one in memory, False for none.
+        keep_raw: also keep the untouched frame, under ``<key>_raw``.
+        device, dtype: where and in what precision the backbone runs.
+
+    Attributes:
+        observation_space: the space of the transformed observations.
+        pipelines: the StemPipeline of each touched key.
+
+    Raises:
+        ValueError: the space has no image, or a name in ``keys`` is none of its images.
+    """
+
+    def __init__(
+        self,
+        space: spaces.Space,
+        config: StemConfig,
+        *,
+        keys: Keys = None,
+        cache: FrameCache | Literal[False] | None = None,
+        keep_raw: bool = False,
+        device: str | None = None,
+        dtype: str = "float32",
+    ) -> None:
+        images = find_images(space)
+        if not images:
+            raise ValueError(
+                "the observation has no RGB image (uint8 in [0, 255] or float in [0, 1]); it has "
+                f"{', '.join(all_names(space))}. Render the env instead: "
+                "stemob_wrappers.make(id, size=84), or "
+                "stemob_wrappers.wrappers.rendering.RenderObservation(env, size=84)"
+            )
+        self._layouts, configs = _choose(images, config, keys)
+        shared = FrameCache() if cache is None else cache
+        built: dict[StemConfig, StemPipeline] = {}
+        for key_config in configs.values():
+            if key_config not in built:
+                built[key_config] = StemPipeline(key_config, shared, device=device, dtype=dtype)
+        self._pipelines = {path: built[key_config] for path, key_config in configs.items()}
+        self._raw_paths = {path: _raw_path(path, space) for path in configs} if keep_raw else {}
+        self.observation_space = _space_with_raw(space, self._raw_paths)
+        self.pipelines = {name(path): pipeline for path, pipeline in self._pipelines.items()}
+
+    def __call__(self, parts: Sequence[tuple[Any, Sequence[bytes]]]) -> list[Any]:
+        """Transform several observations, all their frames of one size in one pipeline call.
+
+        Args:
+            parts: pairs of an observation, with or without a batch dimension, and the episode key
+                of each env in it.
+
+        Returns:
+            the transformed observations in the same order; none that was given is mutated.
+        """
+        taken: dict[tuple[StemPipeline, int, int], list[_Taken]] = {}
+        for index, (observation, episodes) in enumerate(parts):
+            for path, layout in self._layouts.items():
+                image = get(observation, path)
+                frames = layout.to_frames(image)
+                keys = [key for key in episodes for _ in range(layout.count)]
+                group = (self._pipelines[path], layout.height, layout.width)
+                taken.setdefault(group, []).append((index, path, image, frames, keys))
+        changes: list[dict[Path, Any]] = [{} for _ in parts]
+        for (pipeline, _, _), items in taken.items():
+            episodes = [key for item in items for key in item[4]]
+            stems = pipeline(_concatenate([item[3] for item in items]), episodes=episodes)
+            first = 0
+            for index, path, image, frames, _ in items:
+                stem = self._layouts[path].from_frames(stems[first : first + len(frames)], image)
+                first += len(frames)
+                changes[index][path] = stem
+                if path in self._raw_paths:
+                    changes[index][self._raw_paths[path]] = image
+        return [
+            self._assemble(observation, change)
+            for (observation, _), change in zip(parts, changes, strict=True)
+        ]
+
+    def warmup(self) -> None:
+        """Run every pipeline once on each of its frame sizes."""
+        for path, layout in self._layouts.items():
+            self._pipelines[path].warmup((layout.height, layout.width))
+
+    def _assemble(self, observation: Any, change: dict[Path, Any]) -> Any:
+        if self._raw_paths and () in self._layouts:
+            return {"pixels": change[()], "pixels_raw": change[("pixels_raw",)]}
+        return replace(observation, change)
+
+
+_Taken = tuple[int, Path, Any, Any, list[bytes]]
+
+
+def _choose(
+    images: dict[Path, FrameLayout], config: StemConfig, keys: Keys
+) -> tuple[dict[Path, FrameLayout], dict[Path, StemConfig]]:
+    """Return the layout and the config of each key that is to be touched."""
+    by_name = {name(path): path for path in images}
+    for key in keys or ():
+        if key not in by_name:
+            raise ValueError(
+                f"keys names {key!r}, which is no RGB image of this env; its images are "
+                f"{', '.join(map(repr, by_name))}"
+            )
+    if keys is None:
+        configs = dict.fromkeys(images, config)
+    elif isinstance(keys, Mapping):
+        configs = {}
+        for key, path in by_name.items():
+            own = keys.get(key, {})
+            if own is not None:
+                configs[path] = config.replace(**own)
+    else:
+        configs = {by_name[key]: config for key in keys}
+    if not configs:
+        raise ValueError(f"keys leaves no image to transform out of {', '.join(by_name)}")
+    return {path: images[path] for path in configs}, configs
+
+
+def _raw_path(path: Path, space: spaces.Space) -> Path:
+    if path == ():
+        return ("pixels_raw",)
+    parent = get(space, path[:-1])
+    if not isinstance(parent, spaces.Dict):
+        raise ValueError(
+            f"keep_raw adds a key beside {name(path)!r}, but that lies in a Tuple; "
+            "turn the Tuple into a Dict first"
+        )
+    raw = f"{path[-1]}_raw"
+    if raw in parent.spaces:
+        raise ValueError(f"keep_raw needs the key {raw!r}, which the observation already has")
+    return (*path[:-1], raw)
+
+
+def _space_with_raw(space: spaces.Space, raw_paths: dict[Path, Path]) -> spaces.Space:
+    if not raw_paths:
+        return space
+    if () in raw_paths:
+        return spaces.Dict(pixels=space, pixels_raw=space)
+    added = {raw: get(space, path) for path, raw in raw_paths.items()}
+    return _extend(space, added)
+
+
+def _extend(space: spaces.Space, added: dict[Path, spaces.Space]) -> spaces.Space:
+    """Return a space with Boxes added at paths whose last part is a new key of a Dict."""
+    if isinstance(space, spaces.Tuple):
+        return spaces.Tuple(
+            [_extend(child, below(added, key)) for key, child in enumerate(space.spaces)]
+        )
+    if not isinstance(space, spaces.Dict):
+        return space
+    children = {key: _extend(child, below(added, key)) for key, child in space.spaces.items()}
+    new = {str(path[0]): box for path, box in added.items() if len(path) == 1}
+    return spaces.Dict(children | new)
+
+
+def _concatenate(batches: list[Any]) -> Any:
+    if len(batches) == 1:
+        return batches[0]
+    return np.concatenate(batches) if isinstance(batches[0], np.ndarray) else torch.cat(batches)
