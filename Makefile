@@ -47,7 +47,6 @@ clean: ## remove what was built, but not .venv
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 $(INSTALLED): pyproject.toml requirements.lock | system
-	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 13) or sys.exit("requirements.lock needs Python 3.11 or 3.12, $(PYTHON) is %d.%d: make PYTHON=python3.11 ..." % sys.version_info[:2])'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -r requirements.lock
 	$(BIN)/python -m pip install --no-deps -e .
@@ -56,6 +55,7 @@ $(INSTALLED): pyproject.toml requirements.lock | system
 # System packages (Debian's names). OpenCV needs libGL and GLib, MuJoCo one of EGL and OSMesa.
 # evdev, which robosuite's input devices pull in, is compiled when it is installed.
 system:
+	@[ -e $(INSTALLED) ] || $(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 13) or sys.exit("requirements.lock needs Python 3.11 or 3.12, $(PYTHON) is %d.%d: make PYTHON=python3.11 ..." % sys.version_info[:2])'
 	@[ "$$(uname)" = Linux ] || exit 0; \
 	libraries=$$(PATH="$$PATH:/usr/sbin:/sbin" ldconfig -p); \
 	missing=""; \
@@ -72,7 +72,7 @@ system:
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    apt-get update -q; \
 	    for package in $$missing; do \
-	        apt-get install -qy --no-install-recommends $$package || echo "Going on without $$package"; \
+	        apt-get install -qy --no-install-recommends --no-upgrade $$package || echo "Going on without $$package"; \
 	    done; \
 	else \
 	    echo "System packages are missing; if the next step fails: sudo apt-get install -y$$missing"; \
