@@ -1,0 +1,1 @@
+"""Changes of appearance for MuJoCo scenes and for pixels."""

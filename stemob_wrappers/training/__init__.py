@@ -1,0 +1,1 @@
+"""Making an embedded backbone: rendered training frames, and the training itself."""
