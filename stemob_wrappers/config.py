@@ -160,6 +160,16 @@ def as_config(config: StemConfig | dict[str, Any] | None) -> StemConfig:
     raise TypeError(f"config must be a StemConfig, a dict or None, received {config!r}")
 
 
+def method_of_model(model: str) -> str:
+    """Return the method that the authors' flag ``--model`` names: their "ddim" is ReNoise.
+
+    Example:
+        >>> method_of_model("ddim"), method_of_model("ddpm")
+        ('ddim-renoise', 'ddpm')
+    """
+    return "ddim-renoise" if model == "ddim" else model
+
+
 def check_field_names(fields: dict[str, Any]) -> None:
     """Raise ValueError for a name that is no field of StemConfig, with the nearest that is.
 
