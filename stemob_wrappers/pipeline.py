@@ -79,7 +79,9 @@ class StemPipeline:
         self.config = as_config(config)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.dtype = _as_dtype(dtype)
-        self.cache = FrameCache() if cache is None else (cache or None)
+        if cache is None:
+            cache = FrameCache()
+        self.cache = None if cache is False else cache  # by identity: an empty cache is false
         backbone = load_backbone(
             self.config.backbone,
             codec=self.config.codec,
@@ -91,7 +93,7 @@ class StemPipeline:
         self.identity = identity(self.config, backbone.digest)
         self.fingerprint = fingerprint(self.identity)
         self.stats = StemStats(seconds=self.inverter.seconds)  # shared: one table for all stages
-        self._count = 0
+        self._count = 0  # frames seen, which names the draws of the policy "fresh"
 
     def __call__(
         self,
@@ -125,10 +127,13 @@ class StemPipeline:
             raise ValueError(
                 f"episodes must name one key per frame ({len(frames)}), received {len(episodes)}"
             )
-        first_count = self.stats.frames
-        self.stats.frames += len(frames)
         if noise is not None:
-            return _like(frames, self._invert(frames, self._check_noise(frames, noise)))
+            noise = self._check_noise(frames, noise)
+            self.stats.frames += len(frames)
+            return _like(frames, self._invert(frames, noise))
+        first_count = self._count
+        self._count += len(frames)
+        self.stats.frames += len(frames)
         policy = self.config.noise
         needs_content = policy == "frame" or (policy != "fresh" and self.cache is not None)
         digests = self._digests(frames) if needs_content else [b""] * len(frames)
