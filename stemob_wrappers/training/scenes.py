@@ -24,7 +24,6 @@ from typing import Any
 
 import mujoco
 import numpy as np
-import platformdirs
 from numpy.typing import NDArray
 from rich.progress import track
 from safetensors import SafetensorError, safe_open
@@ -344,9 +343,11 @@ def _read_metadata(path: str | Path) -> dict[str, Any]:
 
 
 def default_scenes_dir() -> Path:
-    """Where scenes are kept: ``$STEMOB_DATA/scenes``, else the user's cache folder."""
-    root = os.environ.get("STEMOB_DATA") or platformdirs.user_cache_dir("stemob_wrappers")
-    return Path(root) / "scenes"
+    """Where scenes are kept: ``$STEMOB_DATA/scenes``, else a folder of the user's cache."""
+    if root := os.environ.get("STEMOB_DATA"):
+        return Path(root) / "scenes"
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "stemob_wrappers" / "scenes"
 
 
 def main(arguments: list[str] | None = None) -> None:
