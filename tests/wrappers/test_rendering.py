@@ -1,0 +1,184 @@
+"""Envs observed through their rendered frame: real MuJoCo envs, and one that renders anything."""
+
+from typing import Any
+
+import cv2
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium import spaces
+from gymnasium.utils.env_checker import check_env
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stemob_wrappers.gl import ensure_gl
+from stemob_wrappers.wrappers.rendering import RenderObservation, make_rendered
+
+ensure_gl()
+
+
+class Painter(gym.Env):
+    """Renders whatever it is given; refuses to be reset while `locked`."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
+    observation_space = spaces.Box(-1, 1, (3,), np.float64)
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, frame: Any = None, render_mode: str | None = "rgb_array"):
+        self.frame = np.zeros((4, 4, 3), np.uint8) if frame is None else frame
+        self.render_mode = render_mode
+        self.locked = False
+
+    def reset(self, *, seed=None, options=None):
+        assert not self.locked
+        super().reset(seed=seed)
+        return np.zeros(3), {}
+
+    def step(self, action):
+        return np.full(3, 0.5), 0.0, False, False, {}
+
+    def render(self):
+        return self.frame
+
+
+class ImageEnv(Painter):
+    observation_space = spaces.Dict({"camera": spaces.Box(0, 255, (16, 16, 3), np.uint8)})
+
+
+gym.register("test/Painter-v0", entry_point=f"{__name__}:Painter")
+gym.register("test/Image-v0", entry_point=f"{__name__}:ImageEnv")
+
+
+@pytest.fixture(scope="module")
+def hopper():
+    env = make_rendered("Hopper-v5", size=84, camera="track")
+    yield env
+    env.close()
+
+
+def test_the_space_is_known_without_a_reset():
+    painter = Painter()
+    painter.locked = True
+    env = RenderObservation(painter, 64, keep_state=True)
+    assert env.observation_space == spaces.Dict(
+        pixels=spaces.Box(0, 255, (64, 64, 3), np.uint8), state=Painter.observation_space
+    )
+
+
+@settings(max_examples=20, deadline=None)
+@given(height=st.integers(1, 40), width=st.integers(1, 40), size=st.integers(1, 40))
+def test_any_frame_becomes_a_square_of_the_size_asked_for(height, width, size):
+    frame = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    env = RenderObservation(Painter(frame), size)
+    observation, _ = env.reset()
+    assert env.observation_space.contains(observation)
+    if (height, width) == (size, size):
+        assert np.array_equal(observation, frame)
+    else:
+        assert np.array_equal(observation, cv2.resize(frame, (size, size), interpolation=3))
+
+
+def test_shrinking_averages_areas():
+    frame = np.zeros((4, 4, 3), np.uint8)
+    frame[:2, :2] = [[[0, 0, 0], [100, 100, 100]], [[100, 100, 100], [200, 200, 200]]]
+    observation, _ = RenderObservation(Painter(frame), 2).reset()
+    assert np.array_equal(observation[..., 0], [[100, 0], [0, 0]])
+
+
+@pytest.mark.parametrize("size", [4, 8])
+def test_an_observation_survives_the_env_painting_over_its_frame(size):
+    painter = Painter()
+    env = RenderObservation(painter, size)
+    observation, _ = env.reset()
+    painter.frame[:] = 255
+    assert not observation.any()
+    assert env.step(0)[0].min() == 255
+
+
+def test_the_state_can_be_kept_beside_the_pixels():
+    env = RenderObservation(Painter(), 8, keep_state=True)
+    env.reset()
+    observation = env.step(1)[0]
+    assert env.observation_space.contains(observation)
+    assert np.array_equal(observation["state"], np.full(3, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("frame", "received"),
+    [
+        (np.zeros((4, 4, 3), np.float32), r"float32 \[4, 4, 3\]"),
+        (np.zeros((4, 4), np.uint8), r"uint8 \[4, 4\]"),
+        (np.zeros((4, 4, 4), np.uint8), r"uint8 \[4, 4, 4\]"),
+        ([1, 2], "list"),
+    ],
+)
+def test_what_is_no_picture_is_refused(frame, received):
+    with pytest.raises(TypeError, match=received):
+        RenderObservation(Painter(frame), 8).reset()
+
+
+def test_an_env_that_renders_no_arrays_is_refused():
+    with pytest.raises(ValueError, match='render_mode="rgb_array"'):
+        RenderObservation(Painter(render_mode=None), 8)
+
+
+@pytest.mark.parametrize("size", [0, -3, 8.0, (8, 8)])
+def test_a_size_that_is_none_is_refused(size):
+    with pytest.raises(ValueError, match="size"):
+        RenderObservation(Painter(), size)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_gymnasiums_checker_passes(hopper):
+    check_env(hopper, skip_render_check=True)
+
+
+def test_a_mujoco_env_renders_at_the_size_itself(hopper):
+    observation, _ = hopper.reset(seed=0)
+    assert hopper.unwrapped.render().shape == (84, 84, 3)
+    assert np.array_equal(observation, hopper.render())
+    assert observation.std() > 10
+
+
+def test_the_spec_rebuilds_the_env_with_the_same_frames(hopper):
+    again = gym.make(hopper.spec)
+    action = np.full(3, 0.3, np.float32)
+    for env in (hopper, again):
+        env.action_space.seed(0)
+    first, second = hopper.reset(seed=3)[0], again.reset(seed=3)[0]
+    assert np.array_equal(first, second)
+    assert np.array_equal(hopper.step(action)[0], again.step(action)[0])
+    again.close()
+
+
+def test_cameras_show_different_pictures(hopper):
+    with make_rendered("Hopper-v5", size=84, camera=-1) as free:
+        assert not np.array_equal(free.reset(seed=0)[0], hopper.reset(seed=0)[0])
+
+
+def test_an_env_that_chooses_its_own_size_is_resized():
+    env = make_rendered("test/Painter-v0", size=32)
+    assert env.reset()[0].shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize("camera", ["agentview", 7])
+def test_a_camera_that_is_not_there_is_named(camera):
+    with pytest.raises(ValueError, match=rf"'track'.*{camera!r}"):
+        make_rendered("Hopper-v5", size=32, camera=camera)
+
+
+@pytest.mark.parametrize("camera", ["top", 0])
+def test_an_env_without_cameras_says_so(camera):
+    with pytest.raises(ValueError, match="choose a camera"):
+        make_rendered("test/Painter-v0", size=32, camera=camera)
+
+
+def test_an_env_of_images_is_for_stem_observation():
+    with pytest.raises(ValueError, match="StemObservation"):
+        make_rendered("test/Image-v0", size=32)
+
+
+def test_a_module_before_the_id_is_imported():
+    env = make_rendered("gymnasium.envs.mujoco:InvertedPendulum-v5", size=32)
+    assert env.observation_space.shape == (32, 32, 3)
+    env.close()
