@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import gymnasium as gym
-import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 
 from stemob_wrappers.cache import FrameCache
 from stemob_wrappers.config import StemConfig, as_config
-from stemob_wrappers.pipeline import StemStats, check_expected
+from stemob_wrappers.pipeline import StemStats
+from stemob_wrappers.wrappers.episodes import EpisodeKeys
 from stemob_wrappers.wrappers.transform import Keys, ObservationTransform
 
 
@@ -87,16 +87,13 @@ class StemObservation(
             self.config,
             keys=keys,
             cache=cache,
+            expect=expect,
             keep_raw=keep_raw,
             device=device,
             dtype=dtype,
         )
-        if expect is not None:
-            for pipeline in self._transform.pipelines.values():
-                check_expected(pipeline.identity, expect)
-        self._transform.warmup()
         self.observation_space = self._transform.observation_space
-        self._episodes = EpisodeKeys()
+        self._episodes = EpisodeKeys(1)
 
     @property
     def pipelines(self) -> dict[str, Any]:
@@ -106,7 +103,7 @@ class StemObservation(
     @property
     def stats(self) -> dict[str, StemStats]:
         """What the pipeline of each image key has done so far."""
-        return {key: pipeline.stats for key, pipeline in self.pipelines.items()}
+        return self._transform.stats
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -115,27 +112,12 @@ class StemObservation(
 
         The noise depends on the seed of this or the last seeded reset, and on nothing else.
         """
-        self._episodes.reset(seed)
+        self._episodes.begin([0], [seed])
         return super().reset(seed=seed, options=options)
 
     def observation(self, observation: Any) -> Any:
         """Return the observation with stem frames in place of its images."""
-        return self._transform([(observation, [self._episodes.current])])[0]
-
-
-class EpisodeKeys:
-    """Names the episodes of one env by keys drawn from the seed of its last seeded reset."""
-
-    current: bytes = b""
-
-    def __init__(self) -> None:
-        self._rng = np.random.default_rng()
-
-    def reset(self, seed: int | None) -> None:
-        """Draw the key of the episode that begins."""
-        if seed is not None:
-            self._rng = np.random.default_rng(seed)
-        self.current = self._rng.bytes(16)
+        return self._transform([(observation, self._episodes.current)])[0]
 
 
 def refuse_robosuite_gym_wrapper(env: gym.Env[Any, Any]) -> None:

@@ -15,7 +15,7 @@ from gymnasium import spaces
 from stemob_wrappers.cache import FrameCache
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.frames import FrameLayout
-from stemob_wrappers.pipeline import StemPipeline
+from stemob_wrappers.pipeline import StemPipeline, StemStats, check_expected
 from stemob_wrappers.spaces import Path, all_names, below, find_images, get, name, replace
 
 Keys = Sequence[str] | Mapping[str, Mapping[str, Any] | None] | None
@@ -30,6 +30,7 @@ class ObservationTransform:
         keys: None for every image; a list of names for just these; a mapping from a name to fields
             of StemConfig for that key, or to None to leave it raw.
         cache: a FrameCache, None for one in memory, False for none.
+        expect: fingerprint or identity that every key's pipeline must have, or None.
         keep_raw: also keep the untouched frame, under ``<key>_raw``.
         device, dtype: where and in what precision the backbone runs.
 
@@ -38,7 +39,8 @@ class ObservationTransform:
         pipelines: the StemPipeline of each touched key.
 
     Raises:
-        ValueError: the space has no image, or a name in ``keys`` is none of its images.
+        ValueError: the space has no image, a name in ``keys`` is none of its images, or another
+            fingerprint than the expected one.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class ObservationTransform:
         *,
         keys: Keys = None,
         cache: FrameCache | Literal[False] | None = None,
+        expect: str | dict[str, Any] | None = None,
         keep_raw: bool = False,
         device: str | None = None,
         dtype: str = "float32",
@@ -70,6 +73,15 @@ class ObservationTransform:
         self._raw_paths = {path: _raw_path(path, space) for path in configs} if keep_raw else {}
         self.observation_space = _space_with_raw(space, self._raw_paths)
         self.pipelines = {name(path): pipeline for path, pipeline in self._pipelines.items()}
+        if expect is not None:
+            for pipeline in built.values():
+                check_expected(pipeline.identity, expect)
+        self.warmup()
+
+    @property
+    def stats(self) -> dict[str, StemStats]:
+        """What the pipeline of each touched key has done so far."""
+        return {key: pipeline.stats for key, pipeline in self.pipelines.items()}
 
     def __call__(self, parts: Sequence[tuple[Any, Sequence[bytes]]]) -> list[Any]:
         """Transform several observations, all their frames of one size in one pipeline call.

@@ -1,0 +1,125 @@
+"""StemVecEnv: stem frames for Stable-Baselines3, one batch a step for all its envs."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from stemob_wrappers.cache import FrameCache
+from stemob_wrappers.config import StemConfig, as_config
+from stemob_wrappers.pipeline import StemStats
+from stemob_wrappers.wrappers.episodes import EpisodeKeys
+from stemob_wrappers.wrappers.transform import Keys, ObservationTransform
+
+try:
+    from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
+    from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
+except ModuleNotFoundError as error:
+    raise ImportError(
+        f"stemob_wrappers.wrappers.sb3 needs Stable-Baselines3 ({error}): "
+        "pip install 'stemob_wrappers[sb3]'"
+    ) from error
+
+
+class StemVecEnv(VecEnvWrapper):
+    """Replace every RGB image of a Stable-Baselines3 VecEnv by its stem frame (arXiv 2411.04919).
+
+    All envs' frames of one size go through the backbone in one batch, together with the
+    ``terminal_observation`` of the episodes that ended. The frames are the same as if each env were
+    wrapped by `stemob_wrappers.StemObservation`, which finds the same images. The backbone lives in
+    this process alone: with SubprocVecEnv the workers only render.
+
+    Where it stands among SB3's wrappers: inside VecFrameStack, whose black first frames are no
+    frames of the env; on either side of VecTransposeImage, which SB3's algorithms add by
+    themselves. Evaluation envs need the same wrapper with the same config.
+
+    Args:
+        venv: the VecEnv to wrap.
+        config: a StemConfig or its dict; None gives the defaults.
+        keys: None for every image; a list of names for just these; a mapping from a name to its own
+            StemConfig fields, or to None to leave it raw.
+        cache: a FrameCache to share, None for one of its own in memory, False for none.
+        expect: fingerprint, or identity, of the frames that the policy was trained on; another one
+            is an error that shows the differing fields.
+        keep_raw: keep the untouched image too, as ``<key>_raw`` beside the stem frame; a bare image
+            becomes a Dict of ``pixels`` and ``pixels_raw``.
+        device: where the backbone runs; None takes CUDA where there is some, else the CPU.
+        dtype: floating type that it runs in, as torch names it.
+        **config_overrides: single fields of StemConfig, on top of ``config``.
+
+    Raises:
+        ImportError: Stable-Baselines3 is not installed (raised when this module is imported).
+        ValueError: no image in the observation, an unknown key or field, an unexpected fingerprint.
+        OSError: weights that are missing or corrupt.
+
+    Example:
+        >>> from stable_baselines3 import PPO
+        >>> from stable_baselines3.common.env_util import make_vec_env
+        >>> from stemob_wrappers.wrappers.sb3 import StemVecEnv
+        >>> venv = make_vec_env("stemob_wrappers:stemob/Lift-v0", n_envs=4, seed=0)
+        >>> venv = StemVecEnv(venv, inversion_steps=10)
+        >>> model = PPO("MultiInputPolicy", venv).learn(10_000)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        venv: VecEnv,
+        config: StemConfig | dict[str, Any] | None = None,
+        *,
+        keys: Keys = None,
+        cache: FrameCache | Literal[False] | None = None,
+        expect: str | dict[str, Any] | None = None,
+        keep_raw: bool = False,
+        device: str | None = None,
+        dtype: str = "float32",
+        **config_overrides: Any,
+    ) -> None:
+        self.config = as_config(config).replace(**config_overrides)
+        self._transform = ObservationTransform(
+            venv.observation_space,
+            self.config,
+            keys=keys,
+            cache=cache,
+            expect=expect,
+            keep_raw=keep_raw,
+            device=device,
+            dtype=dtype,
+        )
+        super().__init__(venv, observation_space=self._transform.observation_space)
+        self._episodes = EpisodeKeys(self.num_envs)
+
+    @property
+    def pipelines(self) -> dict[str, Any]:
+        """The StemPipeline of each image key."""
+        return self._transform.pipelines
+
+    @property
+    def stats(self) -> dict[str, StemStats]:
+        """What the pipeline of each image key has done so far."""
+        return self._transform.stats
+
+    def reset(self) -> VecEnvObs:
+        """Reset every env with the seeds given to `seed`, and draw their episodes' noise."""
+        # Seeds wait in the innermost VecEnv, perhaps since before it was wrapped; reset takes them.
+        seeds = list(self.unwrapped._seeds)
+        observations = self.venv.reset()
+        self._episodes.begin(range(self.num_envs), seeds)
+        return self._transform([(observations, self._episodes.current)])[0]
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Return the step's results with stem frames, also as ``terminal_observation``."""
+        observations, rewards, dones, infos = self.venv.step_wait()
+        last = self._episodes.current  # whose terminal observations these are
+        self._episodes.begin(np.flatnonzero(dones))
+        ended = [row for row, info in enumerate(infos) if "terminal_observation" in info]
+        stems, *terminal = self._transform(
+            [
+                (observations, self._episodes.current),
+                *((infos[row]["terminal_observation"], [last[row]]) for row in ended),
+            ]
+        )
+        infos = list(infos)
+        for row, stem in zip(ended, terminal, strict=True):
+            infos[row] = {**infos[row], "terminal_observation": stem}
+        return stems, rewards, dones, infos
