@@ -82,19 +82,25 @@ def train_backbone(
     scenes: Annotated[
         Path | None, typer.Option(help="Folder of rendered scenes; rendered when missing.")
     ] = None,
-    num_scenes: Annotated[int, typer.Option(help="Scenes to render, 144 frames each.")] = 220,
-    steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 12_000,
+    num_scenes: Annotated[int, typer.Option(help="Scenes to render, 144 frames each.")] = 76,
+    steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 10_000,
     seed: Annotated[int, typer.Option(help="Seed of scenes, weights, crops and noise.")] = 0,
     workers: Annotated[int, typer.Option(help="Processes that render.")] = 2,
     device: Annotated[str, typer.Option(help="Where the networks train.")] = "cpu",
 ) -> None:
     """Render scenes and train a backbone on them; run it again to go on where it stopped."""
+    import shlex
+    import sys
+
+    from stemob_wrappers.training.card import write_card
     from stemob_wrappers.training.scenes import default_scenes_dir, render_scenes
     from stemob_wrappers.training.train import TrainConfig, train_backbone
 
     scenes = scenes or default_scenes_dir()
     render_scenes(scenes, num_scenes=num_scenes, seed=seed, workers=workers)
     train_backbone(scenes, out, TrainConfig(steps=steps, seed=seed), device=device)
+    command = shlex.join(["stemob", *sys.argv[1:]])
+    write_card(out, scenes, scenes.parent / "held-out", command, workers=workers)
 
 
 def main() -> None:

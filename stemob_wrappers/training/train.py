@@ -45,8 +45,8 @@ class TrainConfig:
         latent_channels, width, context_width: see StemAutoencoder.
     """
 
-    steps: int = 12_000
-    batch_size: int = 32
+    steps: int = 10_000
+    batch_size: int = 24
     learning_rate: float = 2e-3
     ema: float = 0.999
     clean: float = 0.3

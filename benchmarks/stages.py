@@ -1,0 +1,123 @@
+"""Where does a frame's time go? Milliseconds a frame by stage, size and batch; PSNR; start-up.
+
+    python benchmarks/stages.py
+
+Unique frames, cache off (a memory hit is measured on its own). Bars on 2 CPU cores for embedded
+DDPM at 84 px: 500 frames/s at batch 16, 3 ms for a single frame, 0.2 GFLOP a frame; a hit takes
+at most 2.5 times hash + copy.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from common import random_frames, report, seconds_per_call
+from torch.utils.flop_counter import FlopCounterMode
+
+from stemob_wrappers import FrameCache, StemConfig, StemPipeline
+from stemob_wrappers.pipeline import frame_digest
+from stemob_wrappers.training.card import held_out_frames, held_out_psnr
+
+SIZES = (84, 128)
+BATCHES = (1, 8, 16, 64)
+COLUMNS = (
+    "size",
+    "batch",
+    "hash_ms",
+    "noise_ms",
+    "encode_ms",
+    "invert_ms",
+    "decode_ms",
+    "total_ms",
+    "frames_per_s",
+    "gflops",
+)
+
+
+def main() -> None:
+    rows = [measure(size, batch) for size in SIZES for batch in BATCHES]
+    report(
+        "stages",
+        COLUMNS,
+        rows,
+        gflop_per_frame={size: gflop_per_frame(size) for size in SIZES},
+        memory_hit={size: memory_hit(size) for size in SIZES},
+        held_out_psnr_db={size: psnr(size) for size in SIZES},
+        start_up=start_up(),
+    )
+
+
+def measure(size: int, batch: int) -> dict[str, float]:
+    pipeline = StemPipeline(StemConfig(), cache=False)
+    frames = random_frames(batch, size)
+    pipeline(frames)
+    pipeline.stats.seconds.clear()
+    pipeline.stats.seconds.update(dict.fromkeys(("encode", "invert", "decode"), 0.0))
+    before = pipeline.stats.frames
+    seconds = seconds_per_call(lambda: pipeline(frames), budget=3.0)
+    count = pipeline.stats.frames - before
+    stages = {f"{k}_ms": 1e3 * v / count for k, v in pipeline.stats.seconds.items()}
+    rate = batch / seconds
+    return {
+        "size": size,
+        "batch": batch,
+        **stages,
+        "total_ms": 1e3 / rate,
+        "frames_per_s": rate,
+        "gflops": rate * gflop_per_frame(size),
+    }
+
+
+def gflop_per_frame(size: int) -> float:
+    pipeline = StemPipeline(StemConfig(), cache=False)
+    with FlopCounterMode(display=False) as counter:
+        pipeline(random_frames(2, size))
+    return counter.get_total_flops() / 2 / 1e9
+
+
+def psnr(size: int) -> dict[str, float]:
+    """PSNR by inversion steps on scenes that the backbone never saw."""
+    with tempfile.TemporaryDirectory() as folder:
+        return held_out_psnr("embedded", held_out_frames(Path(folder), size, workers=2))
+
+
+def memory_hit(size: int) -> dict[str, float]:
+    pipeline = StemPipeline(StemConfig(), FrameCache())
+    frame = random_frames(1, size)
+    hit = seconds_per_call(lambda: pipeline(frame), most=5000)
+    bare = seconds_per_call(lambda: (frame_digest(frame[0]), frame.copy()), most=5000)
+    return {"hit_us": 1e6 * hit, "hash_and_copy_us": 1e6 * bare, "ratio": hit / bare}
+
+
+def start_up() -> dict[str, float]:
+    """Time a fresh interpreter: the import alone, and from import to the first stem frame."""
+    bare = "import stemob_wrappers, sys; assert 'torch' not in sys.modules"
+    first = (
+        "import numpy as np, stemob_wrappers as s; "
+        "s.StemPipeline()(np.zeros((1, 84, 84, 3), np.uint8))"
+    )
+    nothing = _interpreter_seconds("pass")
+    return {
+        "import_s": _interpreter_seconds(bare) - nothing,
+        "first_frame_s": _interpreter_seconds(first) - nothing,
+    }
+
+
+def _interpreter_seconds(code: str) -> float:
+    durations = []
+    for _ in range(4):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True)
+        durations.append(time.perf_counter() - started)
+    return float(np.median(durations[1:]))
+
+
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    main()
