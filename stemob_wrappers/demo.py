@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -62,6 +63,8 @@ def run_demo(out: Path, steps: int = 60) -> Path:
     columns = [f"{n} steps, ab={a:.2f}" for n, a in zip(LEVELS, alpha_bars, strict=True)]
     write_image(picture, grid(rows, labels, ["raw", *columns], cell=2 * SIZE))
     console.print(f"picture: {picture} (ab: the share of signal variance that is left)")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    console.print(f"peak resident memory: {peak:.2f} GiB")
     return picture
 
 

@@ -66,11 +66,12 @@ def read_video(path: Path) -> Iterator[Image]:
     """
     capture = _open_video(path)
     try:
-        while True:
-            found, image = capture.read()
-            if not found:
-                return
+        found, image = capture.read()
+        if not found:
+            raise ValueError(f"{path} is a video without a frame that can be read")
+        while found:
             yield np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+            found, image = capture.read()
     finally:
         capture.release()
 

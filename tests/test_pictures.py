@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+
+from stemob_wrappers.pictures import grid, read_image, read_video, write_image, write_video
+
+RED = np.zeros((16, 16, 3), np.uint8)
+RED[..., 0] = 250
+
+
+def test_an_image_comes_back_as_it_was_written(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)
+    write_image(tmp_path / "new" / "a.png", image)
+    np.testing.assert_array_equal(read_image(tmp_path / "new" / "a.png"), image)
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["a.png"]  # no temporary is left
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi"])
+def test_a_video_keeps_count_and_channel_order(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    assert write_video(path, [RED] * 5, fps=10) == 5
+    frames = list(read_video(path))
+    assert len(frames) == 5
+    red, green, blue = frames[0].mean(axis=(0, 1))
+    assert red > 200
+    assert max(green, blue) < 50
+
+
+def test_a_grid_holds_every_image_at_its_place():
+    sheet = grid([[RED, 255 - RED], [RED, RED]], ["a", "b"], ["x", "y"], cell=32)
+    reddish = (sheet == RED[0, 0]).all(axis=2)
+    assert reddish.sum() == 3 * 32 * 32
+
+
+def test_what_is_no_picture_is_one_clear_error(tmp_path):
+    text = tmp_path / "a.png"
+    text.write_text("no picture")
+    with pytest.raises(ValueError, match="no image that can be read"):
+        read_image(text)
+    with pytest.raises(FileNotFoundError, match="no image at"):
+        read_image(tmp_path / "missing.png")
+    with pytest.raises(ValueError, match="must end in one of"):
+        write_image(tmp_path / "a.txt", RED)
+    with pytest.raises(ValueError, match=r"no video that can be read|without a frame"):
+        list(read_video(text))
+    with pytest.raises(ValueError, match="no frame to write"):
+        write_video(tmp_path / "a.mp4", [], fps=10)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
