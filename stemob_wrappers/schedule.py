@@ -19,12 +19,12 @@ SD_SCHEDULE: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class NoiseSchedule:
     """A noising process of T timesteps, x_t = sqrt(alpha_bar) x_0 + sqrt(1 - alpha_bar) eps.
 
     Attributes:
-        alpha_bars: float64 [T], decreasing, in (0, 1).
+        alpha_bars: float64 [T], decreasing, in [0, 1).
         spacing: how ``num_steps`` steps are laid on the T timesteps, in diffusers' terms:
             ``"leading"``, ``"trailing"`` or ``"linspace"``.
         steps_offset: added to every timestep of ``"leading"``.
@@ -65,7 +65,7 @@ class NoiseSchedule:
                 f"received {config['prediction_type']!r}"
             )
         return cls(
-            alpha_bars=np.cumprod(1.0 - _betas(config)),
+            alpha_bars=_alpha_bars(config),
             spacing=config["timestep_spacing"],
             steps_offset=int(config["steps_offset"]),
             prediction_type=config["prediction_type"],
@@ -92,7 +92,7 @@ class NoiseSchedule:
         if self.spacing == "leading":
             steps = np.arange(num_steps) * (total // num_steps) + self.steps_offset
         elif self.spacing == "trailing":
-            steps = np.round(np.arange(total, 0, -total / num_steps))[::-1] - 1
+            steps = np.round(total - np.arange(num_steps) * total / num_steps)[::-1] - 1
         else:
             steps = np.linspace(0, total - 1, num_steps).round()
         return np.minimum(steps, total - 1).astype(np.int64)
@@ -127,7 +127,17 @@ _DIFFUSERS_DEFAULTS: dict[str, Any] = {
     "steps_offset": 0,
     "prediction_type": "epsilon",
     "trained_betas": None,
+    "rescale_betas_zero_snr": False,
 }
+
+
+def _alpha_bars(config: dict[str, Any]) -> NDArray[np.float64]:
+    alpha_bars = np.cumprod(1.0 - _betas(config))
+    if not config["rescale_betas_zero_snr"]:
+        return alpha_bars
+    # No signal is left at the last timestep, and the first stays (arXiv 2305.08891, algorithm 1).
+    roots = np.sqrt(alpha_bars)
+    return ((roots - roots[-1]) * roots[0] / (roots[0] - roots[-1])) ** 2
 
 
 def _betas(config: dict[str, Any]) -> NDArray[np.float64]:
