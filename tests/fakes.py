@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Any
 
 import gymnasium as gym
@@ -31,6 +33,7 @@ class FrameEnv(gym.Env[Any, Any]):
         layout: the observation's layout, see :data:`Layout`.
         episode_length: the step of this number terminates the episode.
         render_mode: ``"rgb_array"`` renders a random frame, None nothing.
+        fault: what the second step does: ``"raise"`` a RuntimeError, ``"exit"`` the process, None.
 
     Attributes:
         given: the very observation, not a copy, that reset or step last returned.
@@ -44,11 +47,13 @@ class FrameEnv(gym.Env[Any, Any]):
         layout: Layout = IMAGE,
         episode_length: int = 4,
         render_mode: str | None = None,
+        fault: str | None = None,
     ) -> None:
         self.observation_space = space_of(layout)
         self.action_space = spaces.Discrete(2)
         self.render_mode = render_mode
         self.episode_length = episode_length
+        self.fault = fault
         self.given: Any = None
         self.given_info: dict[str, Any] = {}
 
@@ -61,6 +66,10 @@ class FrameEnv(gym.Env[Any, Any]):
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         self._step += 1
+        if self.fault == "raise" and self._step == 2:
+            raise RuntimeError("a fault of the env")
+        if self.fault == "exit" and self._step == 2:
+            os._exit(3)
         observation, info = self._observe()
         return observation, float(action), self._step >= self.episode_length, False, info
 
@@ -68,6 +77,10 @@ class FrameEnv(gym.Env[Any, Any]):
         if self.render_mode is None:
             return None
         return np.random.default_rng(self._step).integers(0, 256, (32, 32, 3), np.uint8)
+
+    def has_imported(self, module: str) -> bool:
+        """Whether the process that this env runs in has imported a module."""
+        return module in sys.modules
 
     def _observe(self) -> tuple[Any, dict[str, Any]]:
         self.given = draw(self.observation_space, self.np_random)
