@@ -16,6 +16,7 @@ import argparse
 import json
 import multiprocessing
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -291,7 +292,9 @@ def render_scenes(
         ensure_gl()
         # A render context does not survive a fork, hence fresh processes.
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(workers, len(missing)), mp_context=context) as pool:
+        with ProcessPoolExecutor(
+            min(workers, len(missing)), mp_context=context, initializer=_end_with_parent
+        ) as pool:
             futures = [pool.submit(write_scene, plan, folder) for plan in missing]
             try:
                 for future in track(as_completed(futures), "Scenes", total=len(futures)):
@@ -300,6 +303,18 @@ def render_scenes(
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
     return [folder / plan.filename for plan in plans]
+
+
+def _end_with_parent() -> None:
+    """Let a worker end when the process that started it is killed; it would wait for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "runs in workers only"
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 # --- reading -------------------------------------------------------------------------------------

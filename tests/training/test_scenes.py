@@ -4,6 +4,10 @@
 # (MuJoCo ships no complete type stubs.)
 
 import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import mujoco
@@ -208,12 +212,32 @@ def test_a_run_goes_on_where_it_stopped(rendered):
     """One file missing, one cut short: both come back as they were, the third is not touched."""
     before = contents(rendered)
     kept, cut, missing = sorted(rendered.iterdir())
-    time = kept.stat().st_mtime_ns
+    written = kept.stat().st_mtime_ns
     cut.write_bytes(cut.read_bytes()[:-100])
     missing.unlink()
     render_scenes(rendered, num_scenes=3, **SMALL)
     assert contents(rendered) == before
-    assert kept.stat().st_mtime_ns == time
+    assert kept.stat().st_mtime_ns == written
+
+
+def test_killing_a_run_ends_its_workers_and_leaves_only_whole_files(tmp_path):
+    command = [sys.executable, "-m", "stemob_wrappers.training.scenes", "--out", str(tmp_path)]
+    command += ["--num-scenes", "500", "--size", "32", "--states", "2", "--workers", "2"]
+    # Workers share the pipe: it reads as ended only when the last of them is gone.
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob("scene-*")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+    finally:
+        run.kill()
+    assert run.stdout is not None
+    with ThreadPoolExecutor(1) as reader:
+        reader.submit(run.stdout.read).result(timeout=60)
+    run.wait()
+    scenes_found = list(load_scenes(tmp_path))
+    assert scenes_found
+    assert all(scene.frames[:, 0].any() for scene in scenes_found)
 
 
 def test_scenes_of_other_settings_are_not_mixed_in(rendered):
