@@ -6,8 +6,8 @@
 import os
 import subprocess
 import sys
+import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import mujoco
@@ -232,8 +232,10 @@ def test_killing_a_run_ends_its_workers_and_leaves_only_whole_files(tmp_path):
     finally:
         run.kill()
     assert run.stdout is not None
-    with ThreadPoolExecutor(1) as reader:
-        reader.submit(run.stdout.read).result(timeout=60)
+    reader = threading.Thread(target=run.stdout.read, daemon=True)
+    reader.start()
+    reader.join(timeout=20)
+    assert not reader.is_alive(), "workers outlived the run"
     run.wait()
     scenes_found = list(load_scenes(tmp_path))
     assert scenes_found
