@@ -34,6 +34,9 @@ class RobosuiteEnv(gym.Env[Any, np.ndarray]):
     robosuite draws when it builds a model, such as the exact size of Lift's cube, is the same in
     every env; with True it is drawn again at each reset, which then takes about a second.
 
+    A process that has rendered must not be forked: OpenGL's threads do not survive it and the
+    child hangs. Beside other envs, make vector envs with ``vector_kwargs={"context": "spawn"}``.
+
     Args:
         task: one of `stemob_wrappers.envs.TASKS`.
         robots: a single-arm robot of robosuite.
