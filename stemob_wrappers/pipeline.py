@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from stemob_wrappers.backbones import load_backbone
 from stemob_wrappers.cache import FrameCache
 from stemob_wrappers.config import StemConfig, as_config
+from stemob_wrappers.domain import expected_psnr, psnr, warn_if_unknown
 from stemob_wrappers.frames import check_frames
 from stemob_wrappers.inverter import FrameInverter
 from stemob_wrappers.noise import draw_noise, noise_key
@@ -33,6 +34,7 @@ class StemStats:
         hits: of them, found in the cache or twice in one batch.
         misses: of them, computed.
         inverter_calls: batches sent to the inverter.
+        psnr_db: how well the first computed frames came back, in dB; None before there were any.
         seconds: time by stage: hash, cache, noise, encode, invert, decode.
     """
 
@@ -40,6 +42,7 @@ class StemStats:
     hits: int = 0
     misses: int = 0
     inverter_calls: int = 0
+    psnr_db: float | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -86,11 +89,12 @@ class StemPipeline:
             self.config.backbone,
             codec=self.config.codec,
             revision=self.config.revision,
+            denoiser=self.config.method != "ddpm",
             device=str(self.device),
             dtype=self.dtype,
         )
         self.inverter = FrameInverter(backbone, self.config, max_batch=max_batch)
-        self.identity = identity(self.config, backbone.digest)
+        self.identity = identity(self.inverter.config, backbone.digest)
         self.fingerprint = fingerprint(self.identity)
         self.stats = StemStats(seconds=self.inverter.seconds)  # shared: one table for all stages
         self._count = 0  # frames seen, which names the draws of the policy "fresh"
@@ -218,7 +222,20 @@ class StemPipeline:
         if isinstance(frames, np.ndarray):
             # torch refuses read-only memory and negative strides.
             frames = torch.from_numpy(np.require(frames, requirements=["C", "W"]))
-        return self.inverter(frames.to(self.device), noise)
+        stems = self.inverter(frames.to(self.device), noise)
+        if self.stats.psnr_db is None:
+            self._check_domain(frames, stems)
+        return stems
+
+    def _check_domain(self, frames: torch.Tensor, stems: torch.Tensor) -> None:
+        """Note how well the first frames came back; warn where the backbone does not know them."""
+        backbone = self.inverter.backbone
+        found = psnr(frames.numpy(force=True), stems.numpy(force=True)).mean()
+        self.stats.psnr_db = float(found)
+        if backbone.figures:
+            size, level = frames.shape[1], self.inverter.alpha_bar
+            expected = expected_psnr(backbone.figures, backbone.schedule, size, level)
+            warn_if_unknown(self.stats.psnr_db, expected, backbone.name)
 
     def _draw(self, frames: Any, keys: list[bytes]) -> torch.Tensor:
         started = time.perf_counter()

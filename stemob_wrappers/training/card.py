@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemob_wrappers.config import StemConfig
+from stemob_wrappers.domain import psnr
 from stemob_wrappers.pipeline import StemPipeline
 from stemob_wrappers.training.scenes import load_scenes, render_scenes
 from stemob_wrappers.training.sources import HELD_OUT
 
 SIZES = (84, 128)
-LEVELS = (0, 5, 10, 15)  # inversion steps of 50
+LEVELS = (0, 5, 10, 15, 25)  # inversion steps of 50
 HELD_OUT_SCENES = 6
 
 
@@ -92,18 +93,6 @@ def held_out_psnr(backbone: str, frames: NDArray[np.uint8]) -> dict[str, float]:
         )
         result[str(steps)] = round(float(psnr(frames, pipeline(frames)).mean()), 2)
     return result
-
-
-def psnr(frames: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return the peak signal-to-noise ratio of each frame in dB, float64 [N].
-
-    Example:
-        >>> a = np.zeros((1, 8, 8, 3), np.uint8)
-        >>> psnr(a, a + 1).round(1).tolist()
-        [48.1]
-    """
-    error = (frames.astype(np.float64) - others) ** 2
-    return 10 * np.log10(255**2 / np.maximum(error.mean(axis=(1, 2, 3)), 1e-10))
 
 
 def _minutes(losses: Path) -> float:

@@ -8,7 +8,6 @@ from safetensors.numpy import save_file
 from stemob_wrappers.backbones import load_backbone
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.pipeline import StemPipeline
-from stemob_wrappers.training.card import psnr
 from stemob_wrappers.training.train import FrameSource, TrainConfig, train_backbone
 
 TINY = TrainConfig(steps=6, batch_size=2, latent_channels=4, width=32, context_width=32)
@@ -79,8 +78,3 @@ def test_other_settings_on_a_checkpoint_and_no_scenes_are_clear_errors(scenes, t
         train_backbone(scenes, tmp_path / "a", dataclasses.replace(TINY, steps=7))
     with pytest.raises(ValueError, match=r"holds no scene-\*.safetensors"):
         train_backbone(tmp_path / "nothing", tmp_path / "b", TINY)
-
-
-def test_psnr_is_its_formula():
-    frames = np.zeros((2, 8, 8, 3), np.uint8)
-    np.testing.assert_allclose(psnr(frames, frames + 5), 20 * np.log10(255 / 5))
