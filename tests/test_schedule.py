@@ -1,6 +1,8 @@
-import diffusers
+from typing import Any
+
 import numpy as np
 import pytest
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
 from stemob_wrappers.schedule import SD_SCHEDULE, NoiseSchedule
 
@@ -15,14 +17,14 @@ def test_alpha_bars_are_those_of_diffusers(beta_schedule, rescale_betas_zero_snr
         "beta_schedule": beta_schedule,
         "rescale_betas_zero_snr": rescale_betas_zero_snr,
     }
-    theirs = diffusers.DDIMScheduler(**config).alphas_cumprod.numpy()
+    theirs = DDIMScheduler(**config).alphas_cumprod.numpy()
     np.testing.assert_allclose(NoiseSchedule.from_config(config).alpha_bars, theirs, atol=2e-6)
 
 
 def test_given_betas_are_taken_as_they_are():
     betas = [0.1, 0.2, 0.5]
     config = {"trained_betas": betas, "num_train_timesteps": 3}
-    theirs = diffusers.DDIMScheduler(**config).alphas_cumprod.numpy()
+    theirs = DDIMScheduler(**config).alphas_cumprod.numpy()
     np.testing.assert_allclose(NoiseSchedule.from_config(config).alpha_bars, theirs, rtol=1e-6)
 
 
@@ -30,7 +32,7 @@ def test_given_betas_are_taken_as_they_are():
 @pytest.mark.parametrize("num_steps", [1, 4, 10, 50, 75, 999])
 def test_timesteps_are_those_of_diffusers_in_rising_order(spacing, num_steps):
     config = {**SD_SCHEDULE, "timestep_spacing": spacing}
-    scheduler = diffusers.DDIMScheduler(**config)
+    scheduler = DDIMScheduler(**config)
     scheduler.set_timesteps(num_steps)
     ours = NoiseSchedule.from_config(config).timesteps(num_steps)
     assert ours.tolist() == scheduler.timesteps.tolist()[::-1]
@@ -62,12 +64,12 @@ def test_alpha_bar_falls_with_every_step():
 
 
 def test_missing_fields_are_filled_as_diffusers_does():
-    theirs = diffusers.DDIMScheduler()
+    theirs: Any = DDIMScheduler()
     theirs.set_timesteps(10)
     ours = NoiseSchedule.from_config({})
     np.testing.assert_allclose(ours.alpha_bars, theirs.alphas_cumprod.numpy(), atol=2e-6)
     assert ours.timesteps(10).tolist() == theirs.timesteps.tolist()[::-1]
-    assert ours.prediction_type == theirs.config.prediction_type  # type: ignore[attr-defined]
+    assert ours.prediction_type == theirs.config.prediction_type
 
 
 @pytest.mark.parametrize(
