@@ -3,6 +3,7 @@
 import copy
 import multiprocessing
 from functools import partial
+from typing import Any
 
 import fakes
 import gymnasium as gym
@@ -45,7 +46,7 @@ def wrap(wrapper, fn):
 def play(venv, seed=3, steps=9):
     """Reset and step; return every observation, each final one under its env and step."""
     disabled = venv.metadata["autoreset_mode"] == AutoresetMode.DISABLED
-    seen = {"reset": venv.reset(seed=seed)[0]}
+    seen: dict[Any, Any] = {"reset": venv.reset(seed=seed)[0]}
     for step in range(steps):
         actions = np.arange(venv.num_envs) % 2
         seen[step], _, terminated, truncated, infos = venv.step(actions)
@@ -87,6 +88,21 @@ def test_frames_are_those_of_singly_wrapped_envs(layout, mode):
     assert_same(seen, play(wrapped_first))
 
 
+def test_a_reset_between_the_end_and_its_autoreset_starts_one_episode():
+    stem = {"noise": "episode", "inversion_steps": 25}
+    single = partial(stemob_wrappers.StemObservation, **stem)
+    seen = []
+    for venv in (
+        StemObservation(SyncVectorEnv(env_fns()), **stem),
+        SyncVectorEnv(env_fns(wrapper=single)),
+    ):
+        venv.reset(seed=0)
+        venv.step(np.zeros(3, int))
+        assert venv.step(np.zeros(3, int))[2][0]
+        seen.append([venv.reset()[0], venv.step(np.zeros(3, int))[0]])
+    assert_same(tuple(seen[0]), tuple(seen[1]))
+
+
 @pytest.mark.parametrize("context", ["fork", "forkserver", "spawn"])
 def test_frames_of_worker_processes_are_those_of_one_process(context):
     stem = {"noise": "episode", "inversion_steps": 25}
@@ -102,11 +118,12 @@ def test_frames_of_worker_processes_are_those_of_one_process(context):
 
 def test_workers_load_no_model():
     # Started afresh, as a forked worker shows what its parent had loaded.
-    venv = StemObservation(AsyncVectorEnv(env_fns(num_envs=1), context="spawn"))
+    workers = AsyncVectorEnv(env_fns(num_envs=1), context="spawn")
+    venv = StemObservation(workers)
     try:
         venv.reset(seed=0)
-        assert venv.unwrapped.call("has_imported", "numpy") == (True,)
-        assert venv.unwrapped.call("has_imported", "torch") == (False,)
+        assert workers.call("has_imported", "numpy") == (True,)
+        assert workers.call("has_imported", "torch") == (False,)
     finally:
         venv.close()
 
@@ -143,9 +160,10 @@ def test_one_codec_forward_per_frame_size_and_step(mode):
     try:
         venv.reset(seed=0)
         assert len(forwards) == 2  # cameras of two sizes
-        for step in range(1, 3):  # the first sub-env's episode ends at the second
-            _, _, terminated, _, infos = venv.step(np.zeros(4, int))
-            assert len(forwards) == 2 + 2 * step
+        venv.step(np.zeros(4, int))
+        assert len(forwards) == 4
+        _, _, terminated, _, infos = venv.step(np.zeros(4, int))
+        assert len(forwards) == 6
         assert terminated[0]
         assert ("final_obs" in infos) == (mode == AutoresetMode.SAME_STEP)
     finally:
@@ -156,7 +174,7 @@ class Spy(VectorWrapper):
     """Keeps what passes: the infos it gives and the options it gets, with copies of them."""
 
     def reset(self, *, seed=None, options=None):
-        self.options = options
+        self.options = options or {}
         return self._keep(super().reset(seed=seed, options=options))
 
     def step(self, actions):
@@ -219,15 +237,16 @@ def test_raw_frames_are_kept_beside_the_stem_frames():
 @pytest.mark.parametrize("vectorise", ["sync", "async", "vector_entry_point"])
 def test_the_spec_never_builds_an_unwrapped_env(vectorise):
     if "fake/Torch-v0" not in gym.registry:
-        gym.register("fake/Torch-v0", vector_entry_point=TorchFrames)
+        gym.register("fake/Torch-v0", vector_entry_point=lambda **kwargs: TorchFrames(**kwargs))
     id = "fake/Torch-v0" if vectorise == "vector_entry_point" else "fakes:fake/Frame-v0"
     venv = StemObservation(gym.make_vec(id, num_envs=2, vectorization_mode=vectorise))
     try:
-        assert venv.spec.id == id.split(":")[-1]
-        assert venv.unwrapped.spec.entry_point != venv.spec.entry_point
         for wrapped in (venv, gym.wrappers.vector.RecordEpisodeStatistics(venv)):
+            spec = wrapped.spec
+            assert spec is not None
+            assert spec.id == id.split(":")[-1]
             with pytest.raises(gym.error.Error, match="wrap it again"):
-                gym.make_vec(wrapped.spec)
+                gym.make_vec(spec)
     finally:
         venv.close()
 
@@ -271,16 +290,15 @@ class TorchFrames(VectorEnv):
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def test_torch_observations_stay_torch_on_their_device(device):
-    venv = StemObservation(TorchFrames(2, device), noise="episode", inversion_steps=25)
-    first = venv.reset(seed=0)[0]
-    for _ in range(3):
-        second, *_, infos = venv.step(None)
     raw = TorchFrames(2, device)
     raw.reset(seed=0)
-    for _ in range(3):
-        plain, *_, plain_infos = raw.step(None)
-    given = ((second, plain), (infos["final_obs"], plain_infos["final_obs"]))
-    for observation, untouched in given:
+    venv = StemObservation(TorchFrames(2, device), noise="episode", inversion_steps=25)
+    first = venv.reset(seed=0)[0]
+    plain_steps = [raw.step(None) for _ in range(3)]
+    steps = [venv.step(None) for _ in range(3)]
+    pairs = [(step[0], plain[0]) for step, plain in zip(steps, plain_steps, strict=True)]
+    pairs.append((steps[-1][-1]["final_obs"], plain_steps[-1][-1]["final_obs"]))
+    for observation, untouched in pairs:
         assert observation["front"].dtype == torch.uint8
         assert observation["front"].device.type == device
         assert not torch.equal(observation["front"], untouched["front"])
@@ -337,4 +355,4 @@ def test_bad_arguments_are_named(arguments, message):
 
 def test_a_single_env_is_refused():
     with pytest.raises(TypeError, match="VectorEnv"):
-        StemObservation(gym.make("fakes:fake/Frame-v0"))
+        StemObservation(gym.make("fakes:fake/Frame-v0"))  # pyright: ignore[reportArgumentType]
