@@ -121,14 +121,14 @@ class StemObservation(
 
 
 def refuse_robosuite_gym_wrapper(env: gym.Env[Any, Any]) -> None:
-    """Raise for robosuite's own GymWrapper, which flattens its images into one vector."""
+    """Raise for robosuite's own GymWrapper: flat, upside-down images and resets without a seed."""
     layer: Any = env
     while layer is not None:
         kind = type(layer)
         if kind.__name__ == "GymWrapper" and kind.__module__.startswith("robosuite."):
             raise ValueError(
-                "this env was made by robosuite's GymWrapper, which flattens images and leaves "
-                'them upside down; use gym.make("stemob/Lift-v0", ...) (importing '
-                "stemob_wrappers registers it), which takes the same task, robot and cameras"
+                "this env was made by robosuite's GymWrapper, which by default flattens images, "
+                "leaves them upside down and ignores reset seeds; use "
+                'gym.make("stemob_wrappers:stemob/<Task>-v0", cameras=[...], robots=...) instead'
             )
         layer = getattr(layer, "env", None)
