@@ -7,14 +7,14 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from stemob_wrappers.backbones import load_backbone
-from stemob_wrappers.cache import FrameCache
+from stemob_wrappers.cache import CacheLike, as_cache
 from stemob_wrappers.config import StemConfig, as_config
 from stemob_wrappers.domain import expected_psnr, psnr, warn_if_unknown
 from stemob_wrappers.frames import check_frames
@@ -51,7 +51,8 @@ class StemPipeline:
 
     Args:
         config: a StemConfig, its dict, or None for the defaults.
-        cache: a FrameCache to share, None for one of its own in memory, False for none.
+        cache: a FrameCache to share, or the path of a folder to keep frames in; None keeps them in
+            memory (or in the folder that STEMOB_CACHE names), False not at all.
         device: where the backbone runs; None takes CUDA where there is some, else the CPU.
         dtype: floating type that it runs in, as torch names it.
         max_batch: the largest batch that is sent to the network, a power of two.
@@ -73,7 +74,7 @@ class StemPipeline:
     def __init__(
         self,
         config: StemConfig | dict[str, Any] | None = None,
-        cache: FrameCache | Literal[False] | None = None,
+        cache: CacheLike = None,
         *,
         device: str | torch.device | None = None,
         dtype: str | torch.dtype = "float32",
@@ -82,9 +83,7 @@ class StemPipeline:
         self.config = as_config(config)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.dtype = _as_dtype(dtype)
-        if cache is None:
-            cache = FrameCache()
-        self.cache = None if cache is False else cache  # by identity: an empty cache is false
+        self.cache = as_cache(cache)
         backbone = load_backbone(
             self.config.backbone,
             codec=self.config.codec,

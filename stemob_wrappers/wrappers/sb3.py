@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from stemob_wrappers.cache import FrameCache
+from stemob_wrappers.cache import CacheLike
 from stemob_wrappers.config import StemConfig, as_config
 from stemob_wrappers.pipeline import StemStats
 from stemob_wrappers.wrappers.episodes import EpisodeKeys
@@ -39,7 +39,8 @@ class StemVecEnv(VecEnvWrapper):
         config: a StemConfig or its dict; None gives the defaults.
         keys: None for every image; a list of names for just these; a mapping from a name to its own
             StemConfig fields, or to None to leave it raw.
-        cache: a FrameCache to share, None for one of its own in memory, False for none.
+        cache: a FrameCache to share, or the path of a folder to keep frames in; None keeps them in
+            memory (or in the folder that STEMOB_CACHE names), False not at all.
         expect: fingerprint, or identity, of the frames that the policy was trained on; another one
             is an error that shows the differing fields.
         keep_raw: keep the untouched image too, as ``<key>_raw`` beside the stem frame; a bare image
@@ -68,7 +69,7 @@ class StemVecEnv(VecEnvWrapper):
         config: StemConfig | dict[str, Any] | None = None,
         *,
         keys: Keys = None,
-        cache: FrameCache | Literal[False] | None = None,
+        cache: CacheLike = None,
         expect: str | dict[str, Any] | None = None,
         keep_raw: bool = False,
         device: str | None = None,

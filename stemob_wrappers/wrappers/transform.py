@@ -6,13 +6,13 @@ The wrappers of one env and of many share it; it knows spaces, not envs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from gymnasium import spaces
 
-from stemob_wrappers.cache import FrameCache
+from stemob_wrappers.cache import CacheLike, as_cache
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.frames import FrameLayout
 from stemob_wrappers.pipeline import StemPipeline, StemStats, check_expected
@@ -29,7 +29,7 @@ class ObservationTransform:
         config: the level of every key that has none of its own.
         keys: None for every image; a list of names for just these; a mapping from a name to fields
             of StemConfig for that key, or to None to leave it raw.
-        cache: a FrameCache, None for one in memory, False for none.
+        cache: a FrameCache or its folder, None for one in memory, False for none.
         expect: fingerprint or identity that every key's pipeline must have, or None.
         keep_raw: also keep the untouched frame, under ``<key>_raw``.
         device, dtype: where and in what precision the backbone runs.
@@ -49,7 +49,7 @@ class ObservationTransform:
         config: StemConfig,
         *,
         keys: Keys = None,
-        cache: FrameCache | Literal[False] | None = None,
+        cache: CacheLike = None,
         expect: str | dict[str, Any] | None = None,
         keep_raw: bool = False,
         device: str | None = None,
@@ -64,7 +64,8 @@ class ObservationTransform:
                 "stemob_wrappers.wrappers.rendering.RenderObservation(env, size=84)"
             )
         self._layouts, configs = _choose(images, config, keys)
-        shared = FrameCache() if cache is None else cache
+        shared = as_cache(cache)
+        shared = False if shared is None else shared
         built: dict[StemConfig, StemPipeline] = {}
         for key_config in configs.values():
             if key_config not in built:
