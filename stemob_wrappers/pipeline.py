@@ -218,9 +218,7 @@ class StemPipeline:
     def _invert(self, frames: Any, noise: torch.Tensor) -> torch.Tensor:
         self.stats.inverter_calls += 1
         self.stats.misses += len(frames)
-        if isinstance(frames, np.ndarray):
-            # torch refuses read-only memory and negative strides.
-            frames = torch.from_numpy(np.require(frames, requirements=["C", "W"]))
+        frames = _as_tensor(frames)
         stems = self.inverter(frames.to(self.device), noise)
         if self.stats.psnr_db is None:
             self._check_domain(frames, stems)
@@ -262,7 +260,7 @@ class StemPipeline:
         return self._to_device(noise)
 
     def _to_device(self, noise: torch.Tensor | NDArray[np.float32]) -> torch.Tensor:
-        return torch.as_tensor(noise).to(self.device, self.dtype)
+        return _as_tensor(noise).to(self.device, self.dtype)
 
     def _took(self, stage: str, started: float) -> None:
         seconds = self.stats.seconds
@@ -341,6 +339,13 @@ def _as_dtype(dtype: str | torch.dtype) -> torch.dtype:
             f"dtype must be a floating torch dtype such as 'float32', received {dtype!r}"
         )
     return found
+
+
+def _as_tensor(array: Any) -> torch.Tensor:
+    """Return a tensor of an array; torch refuses read-only memory and negative strides."""
+    if isinstance(array, np.ndarray):
+        return torch.from_numpy(np.require(array, requirements=["C", "W"]))
+    return array
 
 
 def _like(frames: Any, stems: Any) -> Any:
