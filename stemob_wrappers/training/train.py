@@ -9,22 +9,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from rich.progress import Progress, TextColumn, TimeRemainingColumn
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
-from torch import nn
 
 from stemob_wrappers import __version__
 from stemob_wrappers.backbones.autoencoder import StemAutoencoder
 from stemob_wrappers.schedule import SD_SCHEDULE, NoiseSchedule
+from stemob_wrappers.training.optimise import optimise
 
 MAX_TIMESTEP = 500  # the highest noise level that the decoder learns to look through
 SIZES = (64, 72, 84, 96, 112, 128)
@@ -92,37 +88,13 @@ def train_backbone(
     average.load_state_dict(model.state_dict())
     for network in (model, average):
         network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=1e-4)
     schedule = NoiseSchedule.from_config(SD_SCHEDULE)
-    checkpoint = out / "checkpoint.safetensors"
-    first = _load_checkpoint(checkpoint, config, model, average, optimiser)
-    started = time.monotonic()
 
-    columns = (
-        *Progress.get_default_columns()[:3],
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
-    with Progress(*columns) as progress, open(out / "losses.csv", "a") as log:
-        task = progress.add_task("training", total=config.steps, completed=first, note="")
-        for step in range(first, config.steps):
-            for group in optimiser.param_groups:
-                group["lr"] = _learning_rate(config, step)
-            images = frames.batch(np.random.default_rng([config.seed, step]), config.batch_size)
-            loss = codec_loss(model, images.to(device), schedule, config.clean, step, config.seed)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimiser.step()
-            _update_average(average, model, min(config.ema, (step + 1) / (step + 10)))
-            if step % 20 == 0:
-                progress.update(task, note=f"loss {loss.item():.4f}")
-                log.write(f"{step},{loss.item():.5f},{time.monotonic() - started:.1f}\n")
-            if (step + 1) % save_every == 0 or step + 1 == config.steps:
-                log.flush()
-                _save_checkpoint(checkpoint, config, step + 1, model, average, optimiser)
-            progress.advance(task)
+    def loss_of(step: int) -> torch.Tensor:
+        images = frames.batch(np.random.default_rng([config.seed, step]), config.batch_size)
+        return codec_loss(model, images.to(device), schedule, config.clean, step, config.seed)
 
+    optimise(model, average, loss_of, config, out, save_every=save_every)
     write_backbone(average, out, config)
     return out
 
@@ -198,78 +170,6 @@ def _shift_colours(images: torch.Tensor, rng: np.random.Generator) -> torch.Tens
 def _gradient_l1(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     difference = a - b
     return difference.diff(dim=-1).abs().mean() + difference.diff(dim=-2).abs().mean()
-
-
-def _learning_rate(config: TrainConfig, step: int) -> float:
-    warmup = min(1.0, (step + 1) / 200)
-    return (
-        config.learning_rate
-        * warmup
-        * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * step / config.steps)))
-    )
-
-
-@torch.no_grad()
-def _update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
-    for ours, theirs in zip(
-        average.state_dict().values(), model.state_dict().values(), strict=True
-    ):
-        if ours.is_floating_point():
-            ours.lerp_(theirs, 1 - decay)
-        else:
-            ours.copy_(theirs)
-
-
-def _save_checkpoint(
-    path: Path,
-    config: TrainConfig,
-    step: int,
-    model: nn.Module,
-    average: nn.Module,
-    optimiser: torch.optim.Optimizer,
-) -> None:
-    tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
-    tensors |= {f"average.{k}": v for k, v in average.state_dict().items()}
-    for index, state in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{index}.{k}": v for k, v in state.items()}
-    tensors = {k: v.contiguous() for k, v in tensors.items()}
-    metadata = {"step": str(step), "config": json.dumps(dataclasses.asdict(config))}
-    temporary = path.with_suffix(".tmp")
-    save_file(tensors, temporary, metadata=metadata)
-    os.replace(temporary, path)
-
-
-def _load_checkpoint(
-    path: Path,
-    config: TrainConfig,
-    model: nn.Module,
-    average: nn.Module,
-    optimiser: torch.optim.Optimizer,
-) -> int:
-    if not path.exists():
-        return 0
-    with safe_open(path, "pt") as file:
-        metadata = file.metadata()
-    saved = json.loads(metadata["config"])
-    if saved != dataclasses.asdict(config):
-        raise ValueError(
-            f"{path} was written with {saved}, this run has {dataclasses.asdict(config)}; "
-            "use the same settings, or another --out"
-        )
-    tensors = load_file(path)
-    model.load_state_dict(_with_prefix(tensors, "model."))
-    average.load_state_dict(_with_prefix(tensors, "average."))
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    for name, tensor in _with_prefix(tensors, "optimiser.").items():
-        index, key = name.split(".")
-        state.setdefault(int(index), {})[key] = tensor
-    groups = optimiser.state_dict()["param_groups"]
-    optimiser.load_state_dict({"state": state, "param_groups": groups})
-    return int(metadata["step"])
-
-
-def _with_prefix(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def write_backbone(model: StemAutoencoder, out: Path, config: TrainConfig) -> None:

@@ -1,0 +1,147 @@
+"""The optimiser's loop of every network that is trained here: averaged, logged, resumable.
+
+A checkpoint is one safetensors file. A run that was stopped goes on from it, and with a loss that
+depends on the step alone, resumed or not, it comes to the same weights.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.progress import Progress, TextColumn, TimeRemainingColumn
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+CHECKPOINT_FILE = "checkpoint.safetensors"
+WARMUP_STEPS = 200
+
+
+def optimise(
+    model: nn.Module,
+    average: nn.Module,
+    loss_of: Callable[[int], torch.Tensor],
+    config: Any,
+    out: Path,
+    *,
+    save_every: int = 500,
+) -> None:
+    """Train ``model`` with AdamW, a cosine schedule and an average of its weights.
+
+    Args:
+        model: network that ``loss_of`` runs.
+        average: a copy of it, which holds the averaged weights afterwards.
+        loss_of: step number to loss; draws its own data.
+        config: a dataclass with ``steps``, ``learning_rate`` and ``ema``; a checkpoint of other
+            settings is refused.
+        out: folder for the checkpoint and ``losses.csv``.
+        save_every: steps between two checkpoints.
+
+    Raises:
+        ValueError: the checkpoint in ``out`` belongs to other settings.
+    """
+    optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=1e-4)
+    checkpoint = out / CHECKPOINT_FILE
+    first = _load_checkpoint(checkpoint, config, model, average, optimiser)
+    started = time.monotonic()
+    columns = (
+        *Progress.get_default_columns()[:3],
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns) as progress, open(out / "losses.csv", "a") as log:
+        task = progress.add_task("training", total=config.steps, completed=first, note="")
+        for step in range(first, config.steps):
+            for group in optimiser.param_groups:
+                group["lr"] = _learning_rate(config, step)
+            loss = loss_of(step)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimiser.step()
+            _update_average(average, model, min(config.ema, (step + 1) / (step + 10)))
+            if step % 20 == 0:
+                progress.update(task, note=f"loss {loss.item():.4f}")
+                log.write(f"{step},{loss.item():.5f},{time.monotonic() - started:.1f}\n")
+            if (step + 1) % save_every == 0 or step + 1 == config.steps:
+                log.flush()
+                _save_checkpoint(checkpoint, config, step + 1, model, average, optimiser)
+            progress.advance(task)
+
+
+def _learning_rate(config: Any, step: int) -> float:
+    warmup = min(1.0, (step + 1) / WARMUP_STEPS)
+    cosine = 0.5 * (1 + np.cos(np.pi * step / config.steps))
+    return config.learning_rate * warmup * (0.02 + 0.98 * cosine)
+
+
+@torch.no_grad()
+def _update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
+    for ours, theirs in zip(
+        average.state_dict().values(), model.state_dict().values(), strict=True
+    ):
+        if ours.is_floating_point():
+            ours.lerp_(theirs, 1 - decay)
+        else:
+            ours.copy_(theirs)
+
+
+def _save_checkpoint(
+    path: Path,
+    config: Any,
+    step: int,
+    model: nn.Module,
+    average: nn.Module,
+    optimiser: torch.optim.Optimizer,
+) -> None:
+    tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
+    tensors |= {f"average.{k}": v for k, v in average.state_dict().items()}
+    for index, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{k}": v for k, v in state.items()}
+    tensors = {k: v.contiguous() for k, v in tensors.items()}
+    metadata = {"step": str(step), "config": json.dumps(dataclasses.asdict(config))}
+    temporary = path.with_suffix(".tmp")
+    save_file(tensors, temporary, metadata=metadata)
+    os.replace(temporary, path)
+
+
+def _load_checkpoint(
+    path: Path,
+    config: Any,
+    model: nn.Module,
+    average: nn.Module,
+    optimiser: torch.optim.Optimizer,
+) -> int:
+    """Take a run up where it was saved; return the step to go on with, 0 without a checkpoint."""
+    if not path.exists():
+        return 0
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    saved = json.loads(metadata["config"])
+    if saved != dataclasses.asdict(config):
+        raise ValueError(
+            f"{path} was written with {saved}, this run has {dataclasses.asdict(config)}; "
+            "use the same settings, or another --out"
+        )
+    tensors = load_file(path)
+    model.load_state_dict(_with_prefix(tensors, "model."))
+    average.load_state_dict(_with_prefix(tensors, "average."))
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for name, tensor in _with_prefix(tensors, "optimiser.").items():
+        index, key = name.split(".")
+        state.setdefault(int(index), {})[key] = tensor
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": state, "param_groups": groups})
+    return int(metadata["step"])
+
+
+def _with_prefix(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
