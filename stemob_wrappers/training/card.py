@@ -112,7 +112,7 @@ simulation. The noise schedule is Stable Diffusion's. No photographs were used.
 - Settings: `{training}`
 - Data: {frames} frames at 128 px of {scenes} rendered MuJoCo scenes, under random lights, textures,
   colours and cameras; MIT licence.
-- Training time: {minutes:.0f} minutes on two CPU cores (shared with other work).
+- Training time: {minutes:.0f} minutes on two CPU cores.
 - Never trained on: {held_out}, nor the `dev` and `test` textures, lights and colours.
 
 PSNR in dB of stem frames against their frames on held-out scenes, by inversion steps of 50 (0: the
