@@ -103,6 +103,31 @@ def train_backbone(
     write_card(out, scenes, scenes.parent / "held-out", command, workers=workers)
 
 
+@app.command()
+def perturb(
+    env: Annotated[str, typer.Option(help="Id of the env, such as stemob/Lift-v0.")],
+    out: Annotated[Path, typer.Option(help="Folder for the picture and the numbers.")],
+    suite: Annotated[
+        str,
+        typer.Option(
+            help="lighting, texture, colour, background, camera, distractors, corruption or all."
+        ),
+    ] = "all",
+    size: Annotated[int, typer.Option(help="Height and width of the frames.")] = 84,
+    camera: Annotated[str | None, typer.Option(help="Camera; the env's own if left out.")] = None,
+    inversion_steps: InversionSteps = 10,
+    backbone: Backbone = "embedded",
+    seed: Annotated[int, typer.Option(help="Seed of the resets and changes.")] = 0,
+) -> None:
+    """Draw what a suite of perturbations does to an env, raw and as stem frames."""
+    from stemob_wrappers.config import StemConfig
+    from stemob_wrappers.perturb.preview import preview
+
+    config = StemConfig(backbone=backbone, inversion_steps=inversion_steps)
+    for path in preview(env, suite, out, config, size=size, camera=camera, seed=seed):
+        typer.echo(path)
+
+
 def main() -> None:
     """Run the command line; an expected error is one line, not a traceback."""
     import sys

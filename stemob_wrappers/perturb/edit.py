@@ -128,7 +128,7 @@ class SceneEdit:
         """
         own = self.model.geom_rgba[geoms]
         materials = self.model.geom_matid[geoms]
-        unset = (own == np.float32([0.5, 0.5, 0.5, 1.0])).all(axis=1) & (materials >= 0)
+        unset = (own == np.array([0.5, 0.5, 0.5, 1.0], np.float32)).all(axis=1) & (materials >= 0)
         if not unset.any():
             return own
         return np.where(unset[:, None], self.model.mat_rgba[materials], own)

@@ -7,10 +7,9 @@ draw of a severity is larger than every draw of the one below.
 
 from __future__ import annotations
 
-import difflib
 import warnings
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +18,7 @@ import numpy as np
 from stemob_wrappers.perturb import lights, looks, views
 from stemob_wrappers.perturb.edit import SceneEdit
 from stemob_wrappers.perturb.looks import Colour, Texture, TextureSource
-
-SEVERITIES = (1, 2, 3, 4, 5)
+from stemob_wrappers.perturb.names import Choice
 
 Need = Callable[[SceneEdit], str | None]
 
@@ -86,8 +84,8 @@ _ALL = (
         lights.position,
         lights.need_aimed_light,
         libero_plus="Light Conditions",
-        elsewhere="robosuite: ±0.1 m; RL-ViGen: ±100 m (it leaves the aim, so a directional light, "
-        "which the tasks have, stays the same)",
+        elsewhere="robosuite: ±0.1 m; RL-ViGen: ±100 m, off by default (both leave the direction, "
+        "so that a directional light, which most scenes have, shines as before)",
     ),
     Factor(
         "light_direction",
@@ -96,7 +94,7 @@ _ALL = (
         lights.direction,
         lights.need_aimed_light,
         libero_plus="Light Conditions",
-        elsewhere="robosuite: up to 20°; RL-ViGen: 50 rad, that is any",
+        elsewhere="robosuite: up to 20°; RL-ViGen: 50 rad, that is any, off by default",
     ),
     Factor(
         "light_intensity",
@@ -105,7 +103,7 @@ _ALL = (
         lights.intensity,
         lights.need_light,
         libero_plus="Light Conditions",
-        elsewhere="robosuite: ±0.1 on diffuse, ambient, specular; RL-ViGen: ±0.3",
+        elsewhere="robosuite: ±0.1 on diffuse, ambient, specular; RL-ViGen: ±0.3, off by default",
     ),
     Factor(
         "light_colour",
@@ -140,7 +138,7 @@ _ALL = (
         (4, 10, 18, 28, 40, 55),
         lights.moving,
         lights.need_aimed_light,
-        elsewhere="RL-ViGen: lights that circle (moving light), in its DMControl tasks",
+        elsewhere="RL-ViGen: its option moving_light",
     ),
     _texture(
         "table_texture",
@@ -188,7 +186,8 @@ _ALL = (
     ),
     Factor(
         "shininess",
-        "change of specular and shininess (both from 0 to 1), towards the other end",
+        "share of the way from dull to bright highlights (specular 1, shininess 0.6), or from "
+        "highlights to a sheen (shininess 0.05)",
         (0.1, 0.25, 0.4, 0.6, 0.8, 1.0),
         looks.shininess,
         looks.need_material,
@@ -196,8 +195,8 @@ _ALL = (
     ),
     Factor(
         "reflectance",
-        "change of reflectance (0 to 1) of planes and boxes, towards the other end",
-        (0.05, 0.12, 0.22, 0.35, 0.5, 0.75),
+        "change of the reflectance (0 to 1) of planes and boxes, up if it is below 0.5, else down",
+        (0.04, 0.1, 0.18, 0.28, 0.38, 0.5),
         looks.reflectance,
         looks.need_mirror,
         elsewhere="robosuite: share of 0.3 of a draw from 0 to 1; RL-ViGen: off",
@@ -254,85 +253,22 @@ GROUPS: dict[str, tuple[str, ...]] = {
 """Names for several factors together. ``texture`` and ``background`` share two."""
 
 
-@dataclass(frozen=True)
-class Choice:
-    """A factor, how severe, and whether it was named itself or came with a group."""
-
-    factor: Factor
-    severity: int
-    from_group: bool
-
-
-def choose(factors: str | Sequence[str] | Mapping[str, int], severity: int) -> list[Choice]:
-    """The factors that names stand for, in the order of `FACTORS`.
-
-    Args:
-        factors: a name of a factor or group, several, or a mapping from names to severities.
-        severity: of those without one of their own, 1 to 5.
-
-    Raises:
-        ValueError: an unknown name, none at all, or a severity out of range.
-
-    Example:
-        >>> [choice.factor.name for choice in choose("camera", 2)]
-        ['camera_position', 'camera_orientation', 'camera_fov']
-    """
-    names = [factors] if isinstance(factors, str) else list(factors)
-    if not names:
-        raise ValueError(f"Need at least one factor: {_known()}.")
-    chosen: dict[str, Choice] = {}
-    # Groups first, so that a factor that is also named itself is required and keeps its severity.
-    for name in sorted(names, key=_is_single):
-        own = factors[name] if isinstance(factors, Mapping) else severity
-        check_severity(own)
-        for member in _members(name):
-            chosen[member] = Choice(FACTORS[member], own, from_group=not _is_single(name))
-    return [chosen[name] for name in FACTORS if name in chosen]
-
-
 def keep_possible(choices: list[Choice], edit: SceneEdit) -> list[Choice]:
     """The choices that a model has what they need for; warns of what a group loses by it.
 
     Raises:
         ValueError: a factor named by itself is not possible, or none is.
     """
-    missing = {choice.factor.name: choice.factor.missing(edit) for choice in choices}
+    missing = {choice.name: FACTORS[choice.name].missing(edit) for choice in choices}
     for choice in choices:
-        name = choice.factor.name
-        if missing[name] and not choice.from_group:
-            raise ValueError(f"The factor {name!r} needs {missing[name]}; this env has none.")
-    possible = [choice for choice in choices if not missing[choice.factor.name]]
+        if missing[choice.name] and not choice.group:
+            raise ValueError(
+                f"The factor {choice.name!r} needs {missing[choice.name]}; this env has none."
+            )
+    possible = [choice for choice in choices if not missing[choice.name]]
     lacking = "; ".join(f"{name} needs {what}" for name, what in missing.items() if what)
     if not possible:
-        raise ValueError(f"This env has what none of the factors needs: {lacking}.")
+        raise ValueError(f"This env has nothing that these factors change: {lacking}.")
     if lacking:
         warnings.warn(f"Left out, as this env lacks what they need: {lacking}.", stacklevel=4)
     return possible
-
-
-def check_severity(severity: Any) -> None:
-    """Raise ValueError unless it is a whole number from 1 to 5."""
-    if isinstance(severity, bool) or severity not in SEVERITIES:
-        raise ValueError(f"severity must be one of 1, 2, 3, 4, 5; got {severity!r}.")
-
-
-def nearest(name: str, known: Sequence[str]) -> str:
-    """The end of a message about an unknown name: what was perhaps meant, else all there is."""
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    return f"did you mean {', '.join(close)}?" if close else f"choose from {', '.join(known)}."
-
-
-def _is_single(name: str) -> bool:
-    return name in FACTORS and name not in GROUPS
-
-
-def _members(name: str) -> tuple[str, ...]:
-    if name in GROUPS:
-        return GROUPS[name]
-    if name in FACTORS:
-        return (name,)
-    raise ValueError(f"Unknown factor {name!r}: {nearest(name, [*FACTORS, *GROUPS])}")
-
-
-def _known() -> str:
-    return f"{', '.join(FACTORS)}; or the groups {', '.join(GROUPS)}"

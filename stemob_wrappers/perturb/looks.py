@@ -74,7 +74,11 @@ class Texture:
         """What is missing, or None."""
         if self._textures(edit):
             return None
-        return f"a {self.role} with a texture of its own" if self.role else "a skybox texture"
+        return (
+            f"a surface of the kind {self.role!r} with a texture of its own"
+            if self.role
+            else "a skybox texture"
+        )
 
     def _textures(self, edit: SceneEdit) -> list[int]:
         if self.role is not None:
@@ -111,22 +115,24 @@ class Colour:
 
     def need(self, edit: SceneEdit) -> str | None:
         """What is missing, or None."""
-        return None if len(edit.surfaces.geoms(self.role)) else f"a body that is a {self.role}"
+        return None if len(edit.surfaces.geoms(self.role)) else f"a body of the kind {self.role!r}"
 
 
-def shininess(edit: SceneEdit, rng: np.random.Generator, change: float) -> dict[str, Any]:
-    """Make dull materials shiny and shiny ones dull."""
-    for field in ("mat_specular", "mat_shininess"):
-        edit.set(field, _towards_the_other_end(getattr(edit.model, field), change))
-    return {"change": change}
+def shininess(edit: SceneEdit, rng: np.random.Generator, share: float) -> dict[str, Any]:
+    """Give dull materials highlights, and spread the highlights of shiny ones to a sheen."""
+    specular, shininess = edit.model.mat_specular, edit.model.mat_shininess
+    dull = specular <= 0.5
+    edit.set("mat_specular", specular + share * np.where(dull, 1.0 - specular, 0.0))
+    edit.set("mat_shininess", shininess + share * (np.where(dull, 0.6, 0.05) - shininess))
+    return {"share": share}
 
 
 def reflectance(edit: SceneEdit, rng: np.random.Generator, change: float) -> dict[str, Any]:
     """Make flat surfaces mirror the scene, or mirror it less."""
     materials = _mirrors(edit)
     edit.flags.add(int(mujoco.mjtRndFlag.mjRND_REFLECTION))
-    changed = _towards_the_other_end(edit.model.mat_reflectance[materials], change)
-    edit.set("mat_reflectance", changed, materials)
+    usual = edit.model.mat_reflectance[materials]
+    edit.set("mat_reflectance", np.where(usual < 0.5, usual + change, usual - change), materials)
     return {"change": change}
 
 
@@ -147,7 +153,3 @@ def _mirrors(edit: SceneEdit) -> list[int]:
         model.geom_type[drawn], [int(mujoco.mjtGeom.mjGEOM_PLANE), int(mujoco.mjtGeom.mjGEOM_BOX)]
     )
     return sorted(set(model.geom_matid[drawn[flat]].tolist()) - {-1})
-
-
-def _towards_the_other_end(values: Any, change: float) -> Any:
-    return np.clip(np.where(values < 0.5, values + change, values - change), 0.0, 1.0)

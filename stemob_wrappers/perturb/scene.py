@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,9 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 
-from stemob_wrappers.perturb.edit import SceneEdit
-from stemob_wrappers.perturb.factors import choose, keep_possible
+from stemob_wrappers.perturb.factors import FACTORS, GROUPS, keep_possible
 from stemob_wrappers.perturb.looks import TextureSource
+from stemob_wrappers.perturb.names import FactorNames, choose, plain
 from stemob_wrappers.perturb.simulation import find_simulation
 from stemob_wrappers.perturb.textures import SPLITS, Split, draw_seed
 
@@ -69,7 +68,7 @@ class ScenePerturbation(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     def __init__(
         self,
         env: gym.Env[Any, Any],
-        factors: str | Sequence[str] | Mapping[str, int] = "all",
+        factors: FactorNames = "all",
         severity: int = 3,
         seed: int | None = None,
         split: Split = "test",
@@ -78,7 +77,7 @@ class ScenePerturbation(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         folder = None if texture_folder is None else str(texture_folder)
         RecordConstructorArgs.__init__(
             self,
-            factors=_plain(factors),
+            factors=plain(factors),
             severity=severity,
             seed=seed,
             split=split,
@@ -90,11 +89,11 @@ class ScenePerturbation(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         if seed is not None and seed < 0:
             raise ValueError(f"seed must be 0 or more, or None; got {seed}.")
         _refuse_nesting(env)
-        chosen = choose(factors, severity)
+        chosen = choose(factors, severity, FACTORS, GROUPS)
         self._simulation = find_simulation(env)
         self._textures = TextureSource(split, folder)
         self._simulation.restore()  # from an earlier wrapper of the same env
-        self._edit = self._new_edit()
+        self._edit = self._simulation.new_edit()
         self._choices = keep_possible(chosen, self._edit)
         self._split: Split = split
         self._seed = seed
@@ -145,10 +144,10 @@ class ScenePerturbation(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     def _apply(self) -> None:
         """Apply the episode's changes to the model as it is now."""
         if self._simulation.model is not self._edit.model:
-            self._edit = self._new_edit()
+            self._edit = self._simulation.new_edit()
         edit, self._steps = self._edit, 0
         self._applied = {
-            choice.factor.name: choice.factor.apply(
+            choice.name: FACTORS[choice.name].apply(
                 edit, choice.severity, self._episode, self._textures
             )
             for choice in self._choices
@@ -161,21 +160,11 @@ class ScenePerturbation(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         if self._simulation.edit is not None and self._simulation.model is not self._edit.model:
             self._apply()
 
-    def _new_edit(self) -> SceneEdit:
-        simulation = self._simulation
-        return SceneEdit(simulation.model, simulation.data, simulation.hidden_groups)
-
     def _with_report(self, info: dict[str, Any]) -> dict[str, Any]:
         report: dict[str, Any] = {name: dict(values) for name, values in self._applied.items()}
         if report:
             report["episode"] = self._episode
         return {**info, "perturbation": report}
-
-
-def _plain(factors: str | Sequence[str] | Mapping[str, int]) -> str | list[str] | dict[str, int]:
-    if isinstance(factors, str):
-        return factors
-    return dict(factors) if isinstance(factors, Mapping) else list(factors)
 
 
 def _refuse_nesting(env: Any) -> None:

@@ -85,6 +85,10 @@ class Simulation:
         """Geom groups that are never drawn: robosuite keeps its collision geoms in group 0."""
         return (0, 3, 4, 5) if self.robosuite is not None else (3, 4, 5)
 
+    def new_edit(self) -> SceneEdit:
+        """Nothing changed yet, for the model as it is now."""
+        return SceneEdit(self.model, self.data, self.hidden_groups)
+
     def upload(self, textures: list[int]) -> None:
         """Send textures of the model to every live render context; later ones read the model."""
         for make_current, context in self._contexts():
@@ -124,7 +128,8 @@ class Simulation:
 
     def _contexts(self) -> list[tuple[Callable[[], None], Any]]:
         """(make current, MjrContext) of every live render context."""
-        env, found = self.env, []
+        env: Any = self.env
+        found: list[tuple[Callable[[], None], Any]] = []
         if hasattr(env, "mujoco_renderer"):
             for viewer in env.mujoco_renderer._viewers.values():
                 found.append((viewer.make_context_current, viewer.con))
@@ -132,7 +137,8 @@ class Simulation:
             found += [(gl.make_current, context) for gl, context in env.render_contexts()]
         for value in vars(env).values():
             if isinstance(value, mujoco.Renderer):
-                found.append((value._gl_context.make_current, value._mjr_context))
+                gl: Any = value._gl_context
+                found.append((gl.make_current, value._mjr_context))
         for context in getattr(getattr(self.robosuite, "sim", None), "render_contexts", ()):
             found.append((context.gl_ctx.make_current, context.con))
         return found

@@ -65,7 +65,7 @@ def distractors(edit: SceneEdit, rng: np.random.Generator, count: float) -> dict
         shape = _SHAPES[int(rng.integers(len(_SHAPES)))]
         half = size * rng.uniform(0.5, 1.0, 3)
         along = rng.uniform(-1.0, 1.0, 2)
-        along *= rng.uniform(0.6, 0.95) / np.abs(along).max()  # on the rim of a rectangle
+        along *= rng.uniform(0.5, 0.95) / np.abs(along).max()  # on the rim of a rectangle
         angle = rng.uniform(0.0, 2.0 * np.pi)
         turn = np.zeros(9)
         mujoco.mju_axisAngle2Quat(quat := np.zeros(4), np.array([0.0, 0.0, 1.0]), angle)
