@@ -1,0 +1,52 @@
+"""Wrap one env: its camera images become stem frames, everything else stays as it was.
+
+python examples/wrap_env.py
+python examples/wrap_env.py --env HalfCheetah-v5 --render-size 84
+"""
+
+import argparse
+import time
+
+import gymnasium as gym
+import numpy as np
+
+import stemob_wrappers
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--env", default="stemob/Lift-v0", help="a registered env")
+    parser.add_argument(
+        "--render-size", type=int, help="observe frames rendered at this size: for envs without"
+    )
+    parser.add_argument("--inversion-steps", type=int, default=10, help="of 50; more hides more")
+    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    settings = parser.parse_args()
+
+    level = {"inversion_steps": settings.inversion_steps, "keep_raw": True}
+    if settings.render_size:
+        env = stemob_wrappers.make(settings.env, size=settings.render_size, **level)
+    else:
+        env = stemob_wrappers.StemObservation(gym.make(settings.env), **level)
+
+    observation, _ = env.reset(seed=settings.seed)
+    env.action_space.seed(settings.seed)
+    started = time.perf_counter()
+    for _ in range(settings.steps):
+        observation, _, terminated, truncated, _ = env.step(env.action_space.sample())
+        if terminated or truncated:
+            observation, _ = env.reset()
+    seconds = time.perf_counter() - started
+
+    for key, value in observation.items():
+        print(f"{key}: {value.dtype} {value.shape}")
+    for key in [key for key in observation if f"{key}_raw" in observation]:
+        change = np.abs(observation[key].astype(int) - observation[f"{key}_raw"]).mean()
+        print(f"{key}: a pixel changed by {change:.1f} of 255 on average")
+    print(f"{settings.steps / seconds:.1f} steps a second")
+    env.close()
+
+
+if __name__ == "__main__":
+    main()
