@@ -58,17 +58,21 @@ def machine() -> dict[str, Any]:
 def report(name: str, columns: Sequence[str], rows: Sequence[dict[str, Any]], **extra: Any) -> None:
     """Print rows as a table; write them, ``extra`` and the machine to results/NAME.json."""
     described = machine()
-    table = Table(*columns, title=f"{name} ({described['matmul_gflops']} GFLOP/s matmul)")
+    table = Table(title=f"{name} ({described['matmul_gflops']} GFLOP/s matmul)")
+    for column in columns:
+        table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(_text(row.get(column)) for column in columns))
     console = Console()
     console.print(table)
     for key, value in extra.items():
-        console.print(f"{key}: {_text(value)}")
+        console.print(f"{key}: {_text(value)}", soft_wrap=True)
     RESULTS.mkdir(exist_ok=True)
     content = {"machine": described, "rows": list(rows), **extra}
     (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_text(inner)}" for key, inner in value.items())
     return f"{value:.3g}" if isinstance(value, float) else str(value)

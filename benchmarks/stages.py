@@ -29,13 +29,13 @@ BATCHES = (1, 8, 16, 64)
 COLUMNS = (
     "size",
     "batch",
-    "hash_ms",
-    "noise_ms",
-    "encode_ms",
-    "invert_ms",
-    "decode_ms",
-    "total_ms",
-    "frames_per_s",
+    "hash",
+    "noise",
+    "encode",
+    "invert",
+    "decode",
+    "total",
+    "frames/s",
     "gflops",
 )
 
@@ -62,14 +62,14 @@ def measure(size: int, batch: int) -> dict[str, float]:
     before = pipeline.stats.frames
     seconds = seconds_per_call(lambda: pipeline(frames), budget=3.0)
     count = pipeline.stats.frames - before
-    stages = {f"{k}_ms": 1e3 * v / count for k, v in pipeline.stats.seconds.items()}
+    stages = {k: 1e3 * v / count for k, v in pipeline.stats.seconds.items()}
     rate = batch / seconds
     return {
         "size": size,
         "batch": batch,
         **stages,
-        "total_ms": 1e3 / rate,
-        "frames_per_s": rate,
+        "total": 1e3 / rate,
+        "frames/s": rate,
         "gflops": rate * gflop_per_frame(size),
     }
 

@@ -145,10 +145,10 @@ def grid(
 
     Example:
         >>> grid([[np.zeros((84, 84, 3), np.uint8)]], ["raw"], ["clean"]).shape
-        (204, 288, 3)
+        (204, 223, 3)
     """
     gap, header = 4, 28 if column_labels else 0
-    margin = 16 + 8 * max(map(len, row_labels)) + 72 if row_labels else 0
+    margin = 20 + 9 * max(map(len, row_labels)) if row_labels else 0
     heights = [max(round(image.shape[0] * cell / image.shape[1]) for image in row) for row in rows]
     columns = max(len(row) for row in rows)
     size = (header + sum(heights) + 2 * gap * len(rows), margin + columns * (cell + gap) + gap, 3)

@@ -9,13 +9,13 @@ A source builds a `Stage`: an uncompiled MuJoCo scene and a function that draws 
 from __future__ import annotations
 
 import importlib.util
-import logging
 from pathlib import Path
 from typing import Any
 
 import mujoco
 import numpy as np
 
+from stemob_wrappers.envs.simulator import import_robosuite
 from stemob_wrappers.training.appearance import ORBIT_CAMERA
 from stemob_wrappers.training.stage import Array, Stage, State, jitter, move_to, orbit
 from stemob_wrappers.training.tabletop import tabletop_stage
@@ -80,10 +80,7 @@ ROBOSUITE_CAMERAS = {
 
 def robosuite_stage(task: str, robot: str, seed: int) -> Stage:
     """A robosuite task with one arm; objects are placed by the task, the arm strays from home."""
-    import robosuite
-
-    logging.getLogger("robosuite_logs").setLevel(logging.ERROR)
-    env: Any = robosuite.make(
+    env: Any = import_robosuite().make(
         task,
         robots=robot,
         seed=seed,
