@@ -1,0 +1,149 @@
+import copy
+import json
+
+import fakes
+import gymnasium as gym
+import numpy as np
+import pytest
+import tiny_models
+from gymnasium import spaces
+from gymnasium.utils.env_checker import check_env
+
+from stemob_wrappers import backbones
+from stemob_wrappers.config import StemConfig
+from stemob_wrappers.pipeline import StemPipeline
+from stemob_wrappers.wrappers.observation import StemObservation
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tiny_models.save_stem_backbone(tmp_path_factory.mktemp("stem") / "model")
+
+
+def make(layout, **kwargs):
+    return gym.make("fakes:fake/Frame-v0", layout=layout, **kwargs)
+
+
+NESTED: fakes.Layout = {
+    "images": {"front": fakes.IMAGE, "wrist": fakes.IMAGE},
+    "pair": [fakes.IMAGE],
+}
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        fakes.IMAGE,
+        {"shape": [3, 16, 24]},
+        {"shape": [16, 16, 3], "dtype": "float32"},
+        {"shape": [2, 16, 16, 3]},
+        {"shape": [6, 16, 16]},
+        fakes.TWO_CAMERAS,
+        NESTED,
+    ],
+    ids=str,
+)
+def test_space_and_dtype_stay_and_nothing_given_is_mutated(folder, layout):
+    env = make(layout)
+    raw = env.unwrapped
+    assert isinstance(raw, fakes.FrameEnv)
+    wrapped = StemObservation(env, backbone=folder)
+    assert wrapped.observation_space == env.observation_space
+    twin = make(layout)
+    expected, _ = twin.reset(seed=0)
+    observation, info = wrapped.reset(seed=0)
+    for _ in range(3):
+        assert wrapped.observation_space.contains(observation)
+        before = spaces.flatten(env.observation_space, expected)
+        np.testing.assert_array_equal(spaces.flatten(env.observation_space, raw.given), before)
+        assert (spaces.flatten(env.observation_space, observation) != before).any()
+        assert info == {"step": raw.given_info["step"]}
+        observation, _, _, _, info = wrapped.step(0)
+        expected = twin.step(0)[0]
+
+
+def test_frames_are_the_pipelines(folder):
+    wrapped = StemObservation(make(fakes.TWO_CAMERAS), backbone=folder, keys=["wrist"])
+    pipeline = StemPipeline(StemConfig(backbone=folder))
+    observation, _ = wrapped.reset(seed=3)
+    raw = wrapped.unwrapped.given  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(observation["wrist"], pipeline(raw["wrist"][None])[0])
+    np.testing.assert_array_equal(observation["front"], raw["front"])
+
+
+def test_keys_give_a_level_or_leave_raw(folder):
+    keys = {"front": None, "wrist": {"inversion_steps": 3}}
+    wrapped = StemObservation(make(fakes.TWO_CAMERAS), backbone=folder, keys=keys)
+    assert list(wrapped.pipelines) == ["wrist"]
+    assert wrapped.pipelines["wrist"].config.inversion_steps == 3
+
+
+def test_keep_raw_adds_the_frame(folder):
+    for layout, stem, raw in (
+        (fakes.IMAGE, "pixels", "pixels_raw"),
+        (fakes.TWO_CAMERAS, "front", "front_raw"),
+    ):
+        wrapped = StemObservation(make(layout), backbone=folder, keep_raw=True)
+        observation, _ = wrapped.reset(seed=0)
+        assert wrapped.observation_space.contains(observation)
+        given = wrapped.unwrapped.given  # type: ignore[attr-defined]
+        given = given if layout is fakes.IMAGE else given["front"]
+        np.testing.assert_array_equal(observation[raw], given)
+        assert (observation[stem] != given).any()
+    with pytest.raises(ValueError, match="lies in a Tuple"):
+        StemObservation(make([fakes.IMAGE]), backbone=folder, keep_raw=True)
+
+
+@pytest.mark.parametrize("layout", [fakes.IMAGE, fakes.TWO_CAMERAS], ids=["box", "dict"])
+def test_gymnasium_accepts_it_and_rebuilds_it(folder, layout):
+    wrapped = StemObservation(make(layout, render_mode="rgb_array"), backbone=folder)
+    check_env(wrapped, skip_render_check=False)
+    assert wrapped.spec is not None
+    json.loads(wrapped.spec.to_json())
+    first, _ = wrapped.reset(seed=1)
+    again, _ = gym.make(copy.deepcopy(wrapped.spec)).reset(seed=1)
+    space = wrapped.observation_space
+    np.testing.assert_array_equal(spaces.flatten(space, first), spaces.flatten(space, again))
+
+
+def test_episode_noise_is_redrawn_at_reset_and_follows_the_seed(folder):
+    wrapped = StemObservation(make(fakes.IMAGE), backbone=folder, noise="episode")
+    frame = np.full((32, 32, 3), 99, np.uint8)
+    seen = []
+    for seed in (0, None, 0, None):
+        wrapped.reset(seed=seed)
+        seen.append(wrapped.observation(frame).tobytes())
+    assert seen[:2] == seen[2:]
+    assert seen[0] != seen[1]
+
+
+def test_nothing_is_loaded_after_construction(folder, monkeypatch):
+    wrapped = StemObservation(make(fakes.TWO_CAMERAS), backbone=folder)
+
+    def fail(*args, **kwargs):
+        raise AssertionError("loaded in mid-episode")
+
+    monkeypatch.setattr(backbones, "_load", fail)
+    monkeypatch.setattr(backbones, "load_backbone", fail)
+    wrapped.reset(seed=0)
+    wrapped.step(0)
+
+
+def test_the_cache_is_used(folder):
+    wrapped = StemObservation(make(fakes.IMAGE), backbone=folder)
+    wrapped.reset(seed=0)
+    wrapped.reset(seed=0)
+    (stats,) = wrapped.stats.values()
+    assert (stats.frames, stats.hits) == (2, 1)
+
+
+def test_bad_input_is_named(folder):
+    with pytest.raises(ValueError, match=r"no RGB image.*arm: float32 \(7,\).*make\(id, size=84\)"):
+        StemObservation(
+            make({"arm": {"shape": [7], "dtype": "float32", "low": -1.0}}), backbone=folder
+        )
+    with pytest.raises(ValueError, match="keys names 'fron'"):
+        StemObservation(make(fakes.TWO_CAMERAS), backbone=folder, keys=["fron"])
+    other = StemPipeline(StemConfig(backbone=folder, seed=1)).identity
+    with pytest.raises(ValueError, match="seed: expected 1, this config gives 0"):
+        StemObservation(make(fakes.IMAGE), backbone=folder, expect=other)
