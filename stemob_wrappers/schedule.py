@@ -69,7 +69,7 @@ class NoiseSchedule:
 
         Example:
             >>> round(float(NoiseSchedule.from_config(SD_SCHEDULE).alpha_bar(281)), 4)
-            0.6285
+            0.6224
         """
         config = {**_DIFFUSERS_DEFAULTS, **config}
         if config["timestep_spacing"] not in ("leading", "trailing", "linspace"):

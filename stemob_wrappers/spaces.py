@@ -88,14 +88,16 @@ def replace(observation: Any, parts: Mapping[Path, Any]) -> Any:
     """
     if () in parts:
         return parts[()]
-    keys = {path[0] for path in parts}
+    if not parts:
+        return observation
+    keys = dict.fromkeys(path[0] for path in parts)  # once each, in the order given
     if isinstance(observation, tuple):
         return tuple(
             replace(child, below(parts, key)) if key in keys else child
             for key, child in enumerate(observation)
         )
     result = dict(observation)
-    for key in [path[0] for path in parts]:
+    for key in keys:
         inner = below(parts, key)
         result[key] = inner[()] if () in inner else replace(observation[key], inner)
     return result
