@@ -28,6 +28,8 @@ class StemObservation(VectorWrapper[Any, Any, Any, Any, Any]):
     frames are the same as if each sub-env were wrapped by itself. All sub-envs' frames of one size
     go through the backbone in one batch, and so do the final observations of episodes that ended
     (``info["final_obs"]``). The backbone lives in this process alone: worker processes render.
+    Wrapping the sub-envs instead would load one in every worker; a worker forked from a process
+    that has used torch then hangs.
 
     All three autoreset modes work. With the noise policy ``"episode"`` a sub-env's noise is drawn
     anew exactly when that sub-env is reset. Observations are arrays of their own, even where the
@@ -43,8 +45,8 @@ class StemObservation(VectorWrapper[Any, Any, Any, Any, Any]):
             these; a mapping from a name to its own StemConfig fields, or to None to leave it raw.
         cache: a FrameCache to share, or the path of a folder to keep frames in; None keeps them in
             memory (or in the folder that STEMOB_CACHE names), False not at all.
-        expect: fingerprint, or identity, of the frames that the policy was trained on; another one
-            is an error that shows the differing fields.
+        expect: fingerprint or identity of the frames that the policy was trained on, or the path of
+            that data set; another one is an error that shows the differing fields.
         keep_raw: keep the untouched image too, as ``<key>_raw`` beside the stem frame; a bare image
             becomes a Dict of ``pixels`` and ``pixels_raw``.
         device: where the backbone runs; None takes CUDA where there is some, else the CPU.

@@ -17,7 +17,7 @@ from stemob_wrappers.vector import StemObservation
 if not sys.platform.startswith("linux"):
     pytest.skip("reads /proc", allow_module_level=True)
 
-NUM_ENVS, WARM_UP, STEPS = 2, 500, 5_000  # ten thousand steps of sub-envs after the warm-up
+NUM_ENVS, WARM_UP, STEPS = 4, 250, 2_500  # ten thousand steps of sub-envs after the warm-up
 FRAME = {"shape": [8, 8, 3]}
 
 
@@ -34,7 +34,7 @@ def test_ten_thousand_steps_grow_nothing():
 def run(steps):
     """Step worker processes; return the usage after the warm-up and at the end."""
     make = partial(gym.make, "fakes:fake/Frame-v0", layout=FRAME)
-    fns = [partial(make, episode_length=length) for length in (7, 50)]
+    fns = [partial(make, episode_length=length) for length in (7, 20, 50, 90)]
     # A cache that is full long before the end: it must forget as much as it takes in.
     cache = FrameCache(memory_bytes=100 * 8 * 8 * 3)
     venv = AsyncVectorEnv(fns, autoreset_mode=AutoresetMode.SAME_STEP)

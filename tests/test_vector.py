@@ -333,6 +333,16 @@ def test_a_failing_worker_raises_and_leaves_no_process(fault, error, row):
         venv.reset()
 
 
+def test_closing_twice_and_stepping_after_close():
+    venv = StemObservation(AsyncVectorEnv(env_fns(num_envs=2)))
+    venv.reset(seed=0)
+    venv.close()
+    venv.close()
+    assert venv.closed
+    with pytest.raises(ClosedEnvironmentError):
+        venv.step(np.zeros(2, int))
+
+
 def test_an_unknown_autoreset_mode_is_taken_for_the_default_with_a_warning():
     plain = SyncVectorEnv(env_fns())
     del plain.metadata["autoreset_mode"]

@@ -84,7 +84,7 @@ def test_frames_are_those_of_singly_wrapped_envs(layout, when):
 
 
 def test_worker_processes_give_the_same_frames():
-    workers = StemVecEnv(SubprocVecEnv(env_fns(num_envs=2), start_method="spawn"), **STEM)
+    workers = StemVecEnv(SubprocVecEnv(env_fns(num_envs=2), start_method="fork"), **STEM)
     try:
         here = StemVecEnv(DummyVecEnv(env_fns(num_envs=2)), **STEM)
         workers.seed(4)
