@@ -128,6 +128,204 @@ def perturb(
         typer.echo(path)
 
 
+@app.command()
+def invert_dataset(
+    source: Annotated[
+        Path | None, typer.Argument(help="HDF5 file, folder of images and videos, or video.")
+    ] = None,
+    target: Annotated[Path | None, typer.Argument(help="Where the result goes.")] = None,
+    original_file: Annotated[
+        Path | None, typer.Option("--original_file", help="Same as SOURCE.")
+    ] = None,
+    new_file: Annotated[Path | None, typer.Option("--new_file", help="Same as TARGET.")] = None,
+    keys: Annotated[
+        str | None,
+        typer.Option("--keys", "--obs_key", help="Images below obs, with commas; all if left out."),
+    ] = None,
+    filter_key: Annotated[str | None, typer.Option(help="Mask that lists the demos.")] = None,
+    num_trajs: Annotated[
+        int | None, typer.Option("--num_trajs", "--num-trajs", help="Only the first N demos.")
+    ] = None,
+    model: Model = "ddpm",
+    num_steps: NumSteps = 50,
+    inversion_steps: InversionSteps = 10,
+    image_size: Annotated[
+        int | None,
+        typer.Option("--image_size", "--resolution", help="Side that frames are inverted at."),
+    ] = None,
+    batch_size: Annotated[
+        int, typer.Option("--batch_size", "--batch-size", help="Frames in one batch.")
+    ] = 64,
+    backbone: Backbone = "embedded",
+    noise: Annotated[str, typer.Option(help="frame, fixed, episode or fresh.")] = "frame",
+    seed: Seed = 0,
+    draws: Annotated[int, typer.Option(help="Noise draws a frame, as extra demos.")] = 1,
+    workers: Annotated[int, typer.Option(help="Processes on this machine.")] = 1,
+    shard_index: Annotated[int, typer.Option(help="Which shard this run makes.")] = 0,
+    num_shards: Annotated[int, typer.Option(help="Shards, for merge-shards.")] = 1,
+    cache: Annotated[Path | None, typer.Option(help="Folder of a frame cache.")] = None,
+    device: Annotated[str | None, typer.Option(help="Where the backbone runs.")] = None,
+    dtype: Annotated[str, typer.Option(help="Floating type that it runs in.")] = "float32",
+    overwrite: Annotated[bool, typer.Option(help="Replace a target that is there.")] = False,
+    verify: Annotated[
+        bool, typer.Option(help="Check the result against the source; only that if it is there.")
+    ] = False,
+) -> None:
+    """Write a copy of a data set whose camera frames are stem frames; run it again to go on."""
+    from stemob_wrappers import datasets
+    from stemob_wrappers.config import StemConfig, method_of_model
+
+    source, target = source or original_file, target or new_file
+    if source is None or target is None:
+        raise typer.BadParameter("name what to read and where to write: invert-dataset SRC DST")
+    config = StemConfig(
+        backbone=backbone,
+        method=method_of_model(model),
+        num_steps=num_steps,
+        inversion_steps=inversion_steps,
+        noise=noise,
+        seed=seed,
+        resolution=image_size,
+    )
+    failed: list[str] = []
+    if overwrite or not (verify and target.exists()):
+        summary = datasets.invert_dataset(
+            source,
+            target,
+            config,
+            keys=None if keys is None else keys.split(","),
+            filter_key=filter_key,
+            num_trajs=num_trajs,
+            draws=draws,
+            batch_size=batch_size,
+            workers=workers,
+            shard=None if num_shards == 1 else (shard_index, num_shards),
+            overwrite=overwrite,
+            cache=cache,
+            device=device,
+            dtype=dtype,
+            progress=True,
+        )
+        typer.echo(str(summary))
+        failed += summary.failed
+    if verify:
+        problems = datasets.verify_dataset(source, target, device=device)
+        typer.echo("\n".join(problems) or f"{target}: verified")
+        failed += problems
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def merge_shards(
+    target: Annotated[Path, typer.Argument(help="Where the whole data set goes.")],
+    shards: Annotated[list[Path], typer.Argument(help="Every shard, in any order.")],
+    overwrite: Annotated[bool, typer.Option(help="Replace a target that is there.")] = False,
+) -> None:
+    """Put the shards of a converted data set together."""
+    from stemob_wrappers import datasets
+
+    missing = datasets.merge_shards(target, shards, overwrite=overwrite)
+    typer.echo(f"{target}: {len(shards)} shards merged")
+    if missing:
+        typer.echo(f"not in any shard: {', '.join(missing)}")
+        raise typer.Exit(1)
+
+
+@app.command()
+def visualize(
+    source: Annotated[Path | None, typer.Argument(help="HDF5 file, raw or converted.")] = None,
+    output: Annotated[Path | None, typer.Argument(help="Folder for PNGs, or a video.")] = None,
+    input_file: Annotated[
+        Path | None, typer.Option("--input_hdf5_path", "--input_file", help="Same as SOURCE.")
+    ] = None,
+    output_folder: Annotated[
+        Path | None, typer.Option("--output_folder", help="Same as OUTPUT.")
+    ] = None,
+    demo: Annotated[str, typer.Option(help="Name of the demo.")] = "demo_0",
+    key: Annotated[
+        str | None, typer.Option("--key", "--obs_key", help="Image below obs; the first.")
+    ] = None,
+    raw: Annotated[
+        Path | None, typer.Option(help="File that a converted one was made from, to the left.")
+    ] = None,
+    invert_level: Annotated[
+        int | None,
+        typer.Option("--inversion_steps", help="Invert a raw file's frames, to the right."),
+    ] = None,
+    every: Annotated[int, typer.Option(help="Write every N-th frame.")] = 1,
+    fps: Annotated[float, typer.Option(help="Frames a second of a video.")] = 20.0,
+) -> None:
+    """Write the frames of a demo as PNGs or as a video, raw beside stem."""
+    from stemob_wrappers.config import StemConfig
+    from stemob_wrappers.datasets import visualize as show
+
+    source, output = source or input_file, output or output_folder or Path("hdf5_images")
+    if source is None:
+        raise typer.BadParameter("name the file to read: stemob visualize FILE FOLDER")
+    config = None if invert_level is None else StemConfig(inversion_steps=invert_level)
+    count = show.visualize(
+        source, output, demo=demo, key=key, raw=raw, config=config, every=every, fps=fps
+    )
+    typer.echo(f"{output}: {count} frames of {demo}")
+
+
+cache_app = typer.Typer(help="Look after a frame cache on disk.", no_args_is_help=True)
+app.add_typer(cache_app, name="cache")
+CachePath = Annotated[
+    Path | None,
+    typer.Option("--path", help="Its folder; STEMOB_CACHE or the platform's if left out."),
+]
+
+
+@cache_app.command()
+def stats(path: CachePath = None) -> None:
+    """Say what the cache holds."""
+    from stemob_wrappers.cache import open_disk
+
+    disk = open_disk(path)
+    held = disk.stats()
+    typer.echo(
+        f"{disk.path}: {held.entries} frames, {held.bytes_used / 2**20:.1f} MiB, "
+        f"{held.temporaries} temporary files, longest unread for {held.oldest_seconds / 3600:.1f} h"
+    )
+
+
+@cache_app.command("verify")
+def verify_cache(
+    path: CachePath = None,
+    remove: Annotated[bool, typer.Option(help="Delete what is unsound.")] = False,
+) -> None:
+    """Read every frame and name the files that are torn or foreign."""
+    from stemob_wrappers.cache import open_disk
+
+    sound, unsound = open_disk(path).verify(remove=remove)
+    for file in unsound:
+        typer.echo(f"{'removed' if remove else 'unsound'}: {file}")
+    typer.echo(f"{sound} sound, {len(unsound)} unsound")
+    if unsound and not remove:
+        raise typer.Exit(1)
+
+
+@cache_app.command()
+def prune(
+    size: Annotated[int, typer.Option("--bytes", help="Disk space to keep to.")],
+    path: CachePath = None,
+) -> None:
+    """Remove the longest unread frames beyond a number of bytes."""
+    from stemob_wrappers.cache import open_disk
+
+    typer.echo(f"{open_disk(path).prune(size)} frames removed")
+
+
+@cache_app.command()
+def clear(path: CachePath = None) -> None:
+    """Remove every frame."""
+    from stemob_wrappers.cache import open_disk
+
+    typer.echo(f"{open_disk(path).clear()} frames removed")
+
+
 def main() -> None:
     """Run the command line; an expected error is one line, not a traceback."""
     import sys

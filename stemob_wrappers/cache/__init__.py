@@ -160,5 +160,15 @@ def default_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "stemob_wrappers"
 
 
+def open_disk(path: str | os.PathLike[str] | None = None) -> DiskTier:
+    """Return the disk tier at a path, or at :func:`default_folder`, to look after it.
+
+    Example:
+        >>> open_disk("/tmp/frames").stats().entries >= 0
+        True
+    """
+    return DiskTier(path or default_folder(), DEFAULT_DISK_BYTES)
+
+
 def _rebuild(path: Path | None, memory_bytes: int, disk_bytes: int) -> FrameCache:
     return FrameCache(path, memory_bytes=memory_bytes, disk_bytes=disk_bytes)

@@ -41,8 +41,8 @@ class StemVecEnv(VecEnvWrapper):
             StemConfig fields, or to None to leave it raw.
         cache: a FrameCache to share, or the path of a folder to keep frames in; None keeps them in
             memory (or in the folder that STEMOB_CACHE names), False not at all.
-        expect: fingerprint, or identity, of the frames that the policy was trained on; another one
-            is an error that shows the differing fields.
+        expect: fingerprint or identity of the frames that the policy was trained on, or the path of
+            that data set; another one is an error that shows the differing fields.
         keep_raw: keep the untouched image too, as ``<key>_raw`` beside the stem frame; a bare image
             becomes a Dict of ``pixels`` and ``pixels_raw``.
         device: where the backbone runs; None takes CUDA where there is some, else the CPU.

@@ -14,6 +14,7 @@ from gymnasium import spaces
 
 from stemob_wrappers.cache import CacheLike, as_cache
 from stemob_wrappers.config import StemConfig
+from stemob_wrappers.datasets.provenance import expected_identity
 from stemob_wrappers.frames import FrameLayout
 from stemob_wrappers.pipeline import StemPipeline, StemStats, check_expected
 from stemob_wrappers.spaces import Path, all_names, below, find_images, get, name, replace
@@ -30,7 +31,8 @@ class ObservationTransform:
         keys: None for every image; a list of names for just these; a mapping from a name to fields
             of StemConfig for that key, or to None to leave it raw.
         cache: a FrameCache or its folder, None for one in memory, False for none.
-        expect: fingerprint or identity that every key's pipeline must have, or None.
+        expect: fingerprint, identity, or path of a converted data set, that every key's pipeline
+            must match; or None.
         keep_raw: also keep the untouched frame, under ``<key>_raw``.
         device, dtype: where and in what precision the backbone runs.
 
@@ -75,8 +77,9 @@ class ObservationTransform:
         self.observation_space = _space_with_raw(space, self._raw_paths)
         self.pipelines = {name(path): pipeline for path, pipeline in self._pipelines.items()}
         if expect is not None:
+            expected = expected_identity(expect)
             for pipeline in built.values():
-                check_expected(pipeline.identity, expect)
+                check_expected(pipeline.identity, expected)
         self.warmup()
 
     @property

@@ -1,0 +1,41 @@
+"""Recorded frames through the same pipeline as live ones: one file per format, one runner.
+
+Names are imported at first use: h5py is an optional dependency.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stemob_wrappers.datasets.provenance import read_provenance
+    from stemob_wrappers.datasets.runner import Summary, invert_dataset
+    from stemob_wrappers.datasets.shards import merge_shards
+    from stemob_wrappers.datasets.torch_transform import StemTransform
+    from stemob_wrappers.datasets.verify import verify_dataset
+
+__all__ = [
+    "StemTransform",
+    "Summary",
+    "invert_dataset",
+    "merge_shards",
+    "read_provenance",
+    "verify_dataset",
+]
+
+_HOMES = {
+    "StemTransform": "torch_transform",
+    "Summary": "runner",
+    "invert_dataset": "runner",
+    "merge_shards": "shards",
+    "read_provenance": "provenance",
+    "verify_dataset": "verify",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,193 @@
+"""Folders of images and videos, and single videos.
+
+An image becomes a PNG of the same name, so that no lossy format changes its frames; a video keeps
+its container. Everything else in the folder is copied.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stemob_wrappers.datasets.provenance import SIDECAR
+from stemob_wrappers.datasets.stems import CorruptSourceError, Item, Stems
+from stemob_wrappers.pictures import (
+    IMAGE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    read_image,
+    read_video,
+    video_properties,
+    write_image,
+    write_video,
+)
+
+
+@dataclass(frozen=True)
+class PicturesSource:
+    """A folder of images and videos, or one video.
+
+    Args:
+        path: folder or video file; it is only ever read.
+        draws: noise draws a frame; those after the first become files ``NAME.drawN``.
+
+    Example:
+        >>> PicturesSource(Path("frames")).items() # doctest: +SKIP
+    """
+
+    path: Path
+    draws: int = 1
+
+    part_suffix = ""
+
+    def items(self) -> list[Item]:
+        """A part per image or video and draw.
+
+        Raises:
+            ValueError: there is no image or video, or two images would get one name.
+        """
+        files = self._files()
+        if self.path.is_file() and self.draws > 1:
+            raise ValueError("several draws of one video need a folder: put the video into one")
+        if not files:
+            raise ValueError(
+                f"{self.path} holds nothing to convert "
+                f"({', '.join(IMAGE_SUFFIXES + VIDEO_SUFFIXES)}, .hdf5)"
+            )
+        made = [
+            Item(f"item_{index}_{draw}", str(file), draw)
+            for draw in range(self.draws)
+            for index, file in enumerate(files)
+        ]
+        results = [_result_name(item) for item in made]
+        twice = sorted({name for name in results if results.count(name) > 1})
+        if twice:
+            raise ValueError(f"several images would become {twice[0]}; rename one of them")
+        return made
+
+    def selection(self) -> dict[str, Any]:
+        """What of the source is converted: everything."""
+        return {}
+
+    def is_whole(self) -> bool:
+        """Whether there is one result a file."""
+        return self.draws == 1
+
+    def count(self, item: Item) -> int:
+        """Number of frames of an item, as the file says."""
+        file = self._path(item)
+        if not _is_video(file):
+            return 1
+        try:
+            return video_properties(file)[1]
+        except ValueError:
+            return 0
+
+    def convert(
+        self, item: Item, stems: Stems, part: Path, advance: Callable[[int], None]
+    ) -> list[str]:
+        """Write the stem frames of a file.
+
+        Raises:
+            CorruptSourceError: the file cannot be read.
+            OSError: the part cannot be written.
+        """
+        stems.begin()
+        file = self._path(item)
+        try:
+            if _is_video(file):
+                encoded = part.with_name(part.name + file.suffix)
+                fps, _ = video_properties(file)
+                write_video(encoded, self._stems(item, stems, advance), fps)
+            else:
+                encoded = part.with_name(part.name + ".png")
+                write_image(encoded, next(self._stems(item, stems, advance)))
+        except ValueError as error:
+            raise CorruptSourceError(f"{item.source} cannot be read ({error})") from error
+        os.replace(encoded, part)
+        return []
+
+    def assemble(
+        self, target: Path, items: list[Item], parts: Mapping[Item, Path], made_by: dict[str, Any]
+    ) -> list[str]:
+        """Write the target of the parts and what is no picture; return failed items."""
+        failed = [
+            f"{item.name}: {item.source} was not converted" for item in items if item not in parts
+        ]
+        if self.path.is_file():
+            if failed:
+                raise OSError(f"{self.path} cannot be read")
+            shutil.copyfile(parts[items[0]], target)
+            return failed
+        for item in items:
+            if item in parts:
+                result = target / _result_name(item)
+                result.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(parts[item], result)
+        for file in self.path.rglob("*"):
+            if file.is_file() and not _is_picture(file):
+                copy = target / file.relative_to(self.path)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(file, copy)
+        target.mkdir(exist_ok=True)
+        (target / SIDECAR).write_text(json.dumps(made_by, indent=2) + "\n")
+        return failed
+
+    def sample_pairs(
+        self, target: Path, most: int = 12
+    ) -> Iterator[tuple[str, NDArray[np.uint8], NDArray[np.uint8]]]:
+        """Yield label, frame before and frame after for some of the files."""
+        items = [item for item in self.items() if not item.draw]
+        for item in items[:: max(1, len(items) // most)]:
+            result = target if self.path.is_file() else target / _result_name(item)
+            if result.exists():
+                yield item.source, next(_frames(self._path(item))), next(_frames(result))
+
+    def _files(self) -> list[Path]:
+        if self.path.is_file():
+            return [Path(self.path.name)] if _is_video(self.path) else []
+        found = [p for p in self.path.rglob("*") if p.is_file() and _is_picture(p)]
+        return sorted(file.relative_to(self.path) for file in found)
+
+    def _path(self, item: Item) -> Path:
+        return self.path if self.path.is_file() else self.path / item.source
+
+    def _stems(
+        self, item: Item, stems: Stems, advance: Callable[[int], None]
+    ) -> Iterator[NDArray[np.uint8]]:
+        """The stem frames of a file; the files of one folder count as one episode."""
+        file, first = Path(item.source), 0
+        episode = str(file if _is_video(file) else file.parent)
+        frames = _frames(self._path(item))
+        while batch := list(islice(frames, stems.batch_size)):
+            rows = [f"{item.source} {first + row}" for row in range(len(batch))]
+            yield from stems(np.stack(batch), item.draw, episode=episode, rows=rows)
+            first += len(batch)
+            advance(len(batch))
+
+
+def _frames(file: Path) -> Iterator[NDArray[np.uint8]]:
+    return read_video(file) if _is_video(file) else iter([read_image(file)])
+
+
+def _is_video(file: Path) -> bool:
+    return file.suffix.lower() in VIDEO_SUFFIXES
+
+
+def _is_picture(file: Path) -> bool:
+    return _is_video(file) or file.suffix.lower() in IMAGE_SUFFIXES
+
+
+def _result_name(item: Item) -> str:
+    file = Path(item.source)
+    suffix = file.suffix if _is_video(file) else ".png"
+    draw = f".draw{item.draw}" if item.draw else ""
+    return str(file.with_name(f"{file.stem}{draw}{suffix}"))

@@ -1,0 +1,135 @@
+"""Where a data set's frames come from: written into it, read back to check against."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from stemob_wrappers import __version__
+from stemob_wrappers.pipeline import StemPipeline
+
+SIDECAR = "stemob.json"  # in a folder of pictures
+PREFIX = "stemob_"  # of our attributes on the group "data" of an HDF5 file
+_FINGERPRINT = re.compile(r"[0-9a-f]{32}")
+_HDF5_SUFFIXES = (".hdf5", ".h5", ".hdf")
+
+
+def provenance(
+    pipeline: StemPipeline, draws: int = 1, selection: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Describe what made a data set's frames, as JSON values; no paths, dates or hosts.
+
+    Example:
+        >>> sorted(provenance(StemPipeline()))
+        ['config', 'draws', 'fingerprint', 'identity', 'selection', 'versions']
+    """
+    import diffusers
+    import torch
+
+    return {
+        "config": pipeline.config.to_dict(),
+        "fingerprint": pipeline.fingerprint,
+        "identity": pipeline.identity,
+        "draws": draws,
+        "selection": selection or {},
+        "versions": {
+            "stemob_wrappers": __version__,
+            "torch": torch.__version__,
+            "diffusers": diffusers.__version__,
+        },
+    }
+
+
+def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the provenance in a converted HDF5 file, or in a converted folder.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        ValueError: it was not written by ``invert_dataset``.
+
+    Example:
+        >>> read_provenance("stem.hdf5")["fingerprint"] # doctest: +SKIP
+        'f4b1…'
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"no data set at {path}")
+    if path.is_dir():
+        sidecar = path / SIDECAR
+        if not sidecar.is_file():
+            raise ValueError(_no_provenance(path))
+        return json.loads(sidecar.read_text())
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        attributes = file["data"].attrs if "data" in file else {}
+        if f"{PREFIX}fingerprint" not in attributes:
+            raise ValueError(_no_provenance(path))
+        stored = {
+            name.removeprefix(PREFIX): str(attributes[name])
+            for name in attributes
+            if name.startswith(PREFIX)
+        }
+    return {
+        name: value if name == "fingerprint" else json.loads(value)
+        for name, value in stored.items()
+    }
+
+
+def write_attributes(data: Any, made_by: dict[str, Any]) -> None:
+    """Write a provenance onto the group ``data`` of a robomimic file, and into its ``env_args``.
+
+    In ``env_args`` it stands beside ``env_kwargs``, which are handed to ``robosuite.make``.
+    """
+    made_by = json.loads(json.dumps(made_by, sort_keys=True))
+    for name, value in made_by.items():
+        text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+        data.attrs[PREFIX + name] = text
+    if "env_args" in data.attrs:
+        try:
+            env_args: Any = json.loads(str(data.attrs["env_args"]))
+        except (TypeError, ValueError):
+            return  # not robomimic's JSON: left as it is
+        if isinstance(env_args, dict):
+            data.attrs["env_args"] = json.dumps({**env_args, "stemob": made_by}, indent=4)
+
+
+def expected_identity(
+    expect: str | os.PathLike[str] | dict[str, Any],
+) -> str | dict[str, Any]:
+    """Turn what a user may pass for ``expect`` into an identity or a fingerprint.
+
+    Args:
+        expect: identity, fingerprint (32 hexadecimal digits), or path of a converted data set.
+
+    Raises:
+        FileNotFoundError: neither a fingerprint nor a path where something is.
+        ValueError: the data set at the path has no provenance.
+
+    Example:
+        >>> expected_identity({"seed": 0})
+        {'seed': 0}
+    """
+    if isinstance(expect, dict) or (isinstance(expect, str) and _FINGERPRINT.fullmatch(expect)):
+        return expect
+    if not Path(expect).exists():
+        raise FileNotFoundError(
+            "expect must be an identity, a fingerprint (32 hexadecimal digits) or the path of a "
+            f"converted data set, but there is nothing at {expect}"
+        )
+    return read_provenance(expect)["identity"]
+
+
+def is_hdf5(path: Path) -> bool:
+    """Whether a path names an HDF5 file, by its suffix."""
+    return path.suffix.lower() in _HDF5_SUFFIXES
+
+
+def _no_provenance(path: Path) -> str:
+    return (
+        f"{path} does not say what made its frames, so it holds raw frames or was written by "
+        "another tool; convert it with stemob invert-dataset"
+    )

@@ -1,0 +1,416 @@
+"""Convert a data set: resumable, in one or several processes, never half a result in sight.
+
+Work goes to a folder beside the target, ``TARGET.parts``: a part per item, each renamed when it is
+whole, and the assembled result, renamed to the target at the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import multiprocessing
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from stemob_wrappers.cache import CacheLike, recorded_cache
+from stemob_wrappers.config import StemConfig, as_config
+from stemob_wrappers.datasets.contact_sheet import write_contact_sheet
+from stemob_wrappers.datasets.provenance import is_hdf5, provenance
+from stemob_wrappers.datasets.stems import CorruptSourceError, Item, Stems
+
+PARTS_SUFFIX = ".parts"
+
+
+@dataclass
+class Summary:
+    """What a conversion did.
+
+    Attributes:
+        target: the converted data set.
+        contact_sheet: HTML page of frames before and after, or None for a shard.
+        items: trajectories, or groups of files, in the result.
+        resumed: of them, found done by an earlier run.
+        frames: frames converted by this run.
+        seconds: time that took.
+        failed: what could not be read, with the reason; the rest is in the result.
+    """
+
+    target: Path
+    contact_sheet: Path | None = None
+    items: int = 0
+    resumed: int = 0
+    frames: int = 0
+    seconds: float = 0.0
+    failed: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        rate = self.frames / self.seconds if self.seconds else 0.0
+        lines = [
+            f"{self.target}: {self.items} items, {self.resumed} of them from an earlier run; "
+            f"{self.frames} frames in {self.seconds:.1f} s ({rate:.0f} frames/s)"
+        ]
+        if self.contact_sheet is not None:
+            lines.append(f"before and after: {self.contact_sheet}")
+        return "\n".join([*lines, *(f"left out: {failure}" for failure in self.failed)])
+
+
+def invert_dataset(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    config: StemConfig | dict[str, Any] | None = None,
+    *,
+    keys: list[str] | None = None,
+    filter_key: str | None = None,
+    num_trajs: int | None = None,
+    draws: int = 1,
+    batch_size: int = 64,
+    workers: int = 1,
+    shard: tuple[int, int] | None = None,
+    overwrite: bool = False,
+    cache: CacheLike = None,
+    device: str | None = None,
+    dtype: str = "float32",
+    progress: bool = False,
+) -> Summary:
+    """Write a copy of a data set whose camera frames are stem frames.
+
+    The source is a robomimic or MimicGen HDF5 file, a folder of images and videos, or one video.
+    All but the frames is carried over bit for bit. A run that was cut short goes on where it
+    stopped when it is called again with the same arguments; a trajectory that cannot be read is
+    named in the summary, and the rest is finished.
+
+    Args:
+        source: what to convert; it is only ever read.
+        target: where the result goes.
+        config: a StemConfig, its dict, or None for the defaults.
+        keys: names of images below ``obs`` (HDF5), or None for all.
+        filter_key: name of a mask in the file that lists the demos to take (HDF5).
+        num_trajs: take only the first so many demos (HDF5).
+        draws: noise draws a frame; draw d has the config's seed + d, and those after the first
+            become extra demos, or files.
+        batch_size: frames that are sent to the network at once.
+        workers: processes; they share the threads of this one.
+        shard: (index, count) to convert only every count-th item, for ``merge_shards``.
+        overwrite: replace a target that is there.
+        cache: a FrameCache, its folder, or None for memory.
+        device, dtype: where and in what precision the backbone runs.
+        progress: show a bar with frames a second and the time left.
+
+    Raises:
+        FileNotFoundError: no such source.
+        FileExistsError: the target is there, or parts of another conversion to it.
+        BlockingIOError: another process is converting to the target.
+        ValueError: bad arguments, or nothing to convert in the source.
+        OSError: the result cannot be written; what is finished is kept for the next run.
+
+    Example:
+        >>> invert_dataset("demo.hdf5", "stem.hdf5", StemConfig(inversion_steps=5)) # doctest: +SKIP
+    """
+    config, source, target = as_config(config), Path(source), Path(target)
+    _check_arguments(draws, workers, batch_size, shard, source, target)
+    reader = _open_source(source, keys, filter_key, num_trajs, draws)
+    settings: dict[str, Any] = {
+        "config": config,
+        "draws": draws,
+        "batch_size": batch_size,
+        "device": device,
+        "dtype": dtype,
+    }
+    with _locked(target) as folder:
+        if target.exists() and not overwrite:
+            raise FileExistsError(f"{target} is there already; name another target or --overwrite")
+        stems = Stems(**settings, cache=cache)
+        made_by = provenance(stems.pipelines[0], draws, reader.selection())
+        _check_plan(folder, _plan(source, reader, batch_size, shard, made_by), overwrite)
+        everything = reader.items()
+        items = everything if shard is None else everything[shard[0] :: shard[1]]
+        summary = Summary(target)
+        worker_settings = {**settings, "cache": recorded_cache(cache)}
+        parts = _convert_items(
+            reader, items, folder, stems, summary, workers, worker_settings, progress
+        )
+        with _explained(folder):
+            assembled = folder / f"assembled{target.suffix}"
+            _remove(assembled)
+            if shard is not None:
+                plan = [item.name for item in everything]
+                made_by["shard"] = {
+                    "index": shard[0],
+                    "count": shard[1],
+                    "items": plan,
+                    "whole": reader.is_whole(),
+                }
+            known = {failure.split(":", 1)[0] for failure in summary.failed}
+            late = reader.assemble(assembled, items, parts, made_by)
+            summary.failed += [text for text in late if text.split(":", 1)[0] not in known]
+            summary.items = len(items) - len(late)
+            if target.is_dir():
+                os.rename(target, folder / "replaced")
+            os.replace(assembled, target)
+            if shard is None:
+                summary.contact_sheet = write_contact_sheet(
+                    target.with_name(target.name + ".html"),
+                    reader.sample_pairs(target),
+                    title=f"{source.name} → {target.name}",
+                    made_by=made_by,
+                )
+        shutil.rmtree(folder)
+    return summary
+
+
+def _open_source(
+    source: Path,
+    keys: list[str] | None,
+    filter_key: str | None,
+    num_trajs: int | None,
+    draws: int,
+) -> Any:
+    if not source.exists():
+        raise FileNotFoundError(f"no data set at {source}")
+    if source.is_file() and is_hdf5(source):
+        try:
+            from stemob_wrappers.datasets.robomimic import RobomimicSource
+        except ImportError as error:
+            raise ImportError(
+                "HDF5 data sets need h5py: pip install 'stemob_wrappers[datasets]'"
+            ) from error
+        chosen = None if keys is None else tuple(keys)
+        return RobomimicSource(source, chosen, filter_key, num_trajs, draws)
+    if keys is not None or filter_key is not None or num_trajs is not None:
+        raise ValueError(
+            f"keys, filter_key and num_trajs are for HDF5 files, but {source} is none "
+            "(.hdf5, .h5); leave them out"
+        )
+    from stemob_wrappers.datasets.pictures import PicturesSource
+
+    return PicturesSource(source, draws)
+
+
+def _check_arguments(
+    draws: int,
+    workers: int,
+    batch_size: int,
+    shard: tuple[int, int] | None,
+    source: Path,
+    target: Path,
+) -> None:
+    for name, value in (("draws", draws), ("workers", workers), ("batch_size", batch_size)):
+        if value < 1:
+            raise ValueError(f"{name} must be 1 or more, received {value}")
+    if shard is not None and not 0 <= shard[0] < shard[1]:
+        raise ValueError(
+            f"the shard's index must lie in 0 to {shard[1] - 1} (number of shards less one), "
+            f"received {shard[0]}"
+        )
+    if source.resolve() == target.resolve():
+        raise ValueError(f"source and target are the same, {source}; name another target")
+
+
+@contextlib.contextmanager
+def _locked(target: Path) -> Iterator[Path]:
+    """Hold the folder of parts; the lock goes with the process, however it ends."""
+    folder = target.with_name(target.name + PARTS_SUFFIX)
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not _same_file(lock.fileno(), folder / "lock"):  # the other one just finished
+                raise BlockingIOError
+        except BlockingIOError:
+            raise BlockingIOError(
+                f"another process is converting to {target}; wait for it, or name another target"
+            ) from None
+        try:
+            yield folder
+        except BaseException:
+            if not list(folder.glob("plan.json")):  # nothing begun: leave no trace
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+
+def _plan(
+    source: Path,
+    reader: Any,
+    batch_size: int,
+    shard: tuple[int, int] | None,
+    made_by: dict[str, Any],
+) -> dict[str, Any]:
+    """What parts of an earlier run must agree in to be used."""
+    status = source.stat()
+    return {
+        "source": f"{source.name}, {status.st_size} bytes, changed {status.st_mtime_ns}",
+        "items": [item.name for item in reader.items()],
+        "selection": reader.selection(),
+        "batch_size": batch_size,
+        "shard": shard and list(shard),
+        "fingerprint": made_by["fingerprint"],
+    }
+
+
+def _check_plan(folder: Path, plan: dict[str, Any], overwrite: bool) -> None:
+    """Keep the parts of an earlier run with the same plan; refuse or remove other ones."""
+    path = folder / "plan.json"
+    if path.exists():
+        before = json.loads(path.read_text())
+        differing = [name for name in plan if before.get(name) != plan[name]]
+        if not differing:
+            return
+        if not overwrite:
+            raise FileExistsError(
+                f"{folder} holds parts of another conversion ({', '.join(differing)} differ); "
+                "finish it with the same arguments, or remove that folder or --overwrite"
+            )
+    for item in folder.iterdir():
+        if item.name != "lock":
+            _remove(item)
+    temporary = folder / "plan.tmp"
+    temporary.write_text(json.dumps(plan, indent=2))
+    os.replace(temporary, path)
+
+
+def _convert_items(
+    reader: Any,
+    items: list[Item],
+    folder: Path,
+    stems: Stems,
+    summary: Summary,
+    workers: int,
+    worker_settings: dict[str, Any],
+    show: bool,
+) -> dict[Item, Path]:
+    """Write the parts that are missing; return all there are."""
+    paths = {item: folder / f"{item.name}{reader.part_suffix}" for item in items}
+    missing = [item for item in items if not paths[item].exists()]
+    summary.resumed = len(items) - len(missing)
+    started = time.perf_counter()
+    with _bar(show) as bar, _explained(folder):
+        total = sum(reader.count(item) for item in missing) if show else None
+        task = bar.add_task("inverting", total=total, rate="")
+
+        def advance(frames: int) -> None:
+            summary.frames += frames
+            rate = summary.frames / max(1e-9, time.perf_counter() - started)
+            bar.update(task, advance=frames, rate=f"{rate:.0f} frames/s")
+
+        if workers == 1 or len(missing) < 2:
+            for item in missing:
+                summary.failed += _convert(reader, item, stems, paths[item], advance)
+        else:
+            _convert_in_processes(
+                reader,
+                missing,
+                paths,
+                min(workers, len(missing)),
+                worker_settings,
+                summary.failed,
+                advance,
+            )
+    summary.seconds = time.perf_counter() - started
+    return {item: path for item, path in paths.items() if path.exists()}
+
+
+def _convert(
+    reader: Any, item: Item, stems: Stems, path: Path, advance: Callable[[int], None]
+) -> list[str]:
+    """Write one part; return what could not be read."""
+    temporary = path.with_name(f"{path.stem}.tmp{path.suffix}")
+    _remove(temporary)
+    try:
+        failed = reader.convert(item, stems, temporary, advance)
+    except CorruptSourceError as error:
+        _remove(temporary)
+        return [f"{item.name}: {error}"]
+    os.rename(temporary, path)
+    return failed
+
+
+def _convert_in_processes(
+    reader: Any,
+    items: list[Item],
+    paths: dict[Item, Path],
+    workers: int,
+    settings: dict[str, Any],
+    failed: list[str],
+    advance: Callable[[int], None],
+) -> None:
+    threads = max(1, torch.get_num_threads() // workers)
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_start_worker, initargs=(threads, settings)
+    )
+    try:
+        futures = [pool.submit(_work, reader, item, paths[item]) for item in items]
+        for future in as_completed(futures):
+            failures, frames = future.result()
+            failed += failures
+            advance(frames)
+    except BrokenProcessPool as error:
+        raise OSError("a worker process died (out of memory?)") from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_worker_stems: Stems | None = None
+
+
+def _start_worker(threads: int, settings: dict[str, Any]) -> None:
+    global _worker_stems
+    torch.set_num_threads(threads)
+    _worker_stems = Stems(**settings)
+
+
+def _work(reader: Any, item: Item, path: Path) -> tuple[list[str], int]:
+    assert _worker_stems is not None
+    counts: list[int] = []
+    failed = _convert(reader, item, _worker_stems, path, counts.append)
+    return failed, sum(counts)
+
+
+@contextlib.contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    """Say with a failure to write what is kept, and how to go on."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        names = [path.stem for path in folder.iterdir() if path.stem.startswith(("demo_", "item_"))]
+        kept = sum(not name.endswith(".tmp") for name in names)
+        raise OSError(
+            f"the conversion stopped: {error}. The source is untouched and {kept} finished parts "
+            f"are kept in {folder}; free space there if the disk is full, then run the same "
+            "command again to go on"
+        ) from error
+
+
+def _bar(show: bool) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=not show,
+    )
+
+
+def _same_file(descriptor: int, path: Path) -> bool:
+    return path.exists() and os.path.samestat(os.fstat(descriptor), path.stat())
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,100 @@
+"""Blocks of recorded frames through one pipeline per noise draw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stemob_wrappers.cache import CacheLike, as_cache
+from stemob_wrappers.config import StemConfig
+from stemob_wrappers.noise import draw_noise
+from stemob_wrappers.pipeline import StemPipeline
+
+
+class CorruptSourceError(OSError):
+    """A trajectory, or a picture, that cannot be read."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """A unit of work: one draw of one trajectory, or of one group of files.
+
+    Attributes:
+        name: of the result.
+        source: name in the source.
+        draw: which noise draw; draw d uses the config's seed + d.
+    """
+
+    name: str
+    source: str
+    draw: int = 0
+
+
+class Stems:
+    """The pipelines of all draws, which share backbone and cache.
+
+    Args:
+        config: what decides the frames of draw 0.
+        draws: how many there are.
+        cache: a FrameCache, its folder, or None for memory.
+        device, dtype: where and in what precision the backbone runs.
+        batch_size: frames that are sent to the network at once, rounded up to a power of two.
+
+    Example:
+        >>> stems = Stems(StemConfig(), draws=2)
+        >>> stems.pipelines[1].config.seed
+        1
+    """
+
+    def __init__(
+        self,
+        config: StemConfig,
+        *,
+        draws: int = 1,
+        cache: CacheLike = None,
+        device: str | None = None,
+        dtype: str = "float32",
+        batch_size: int = 64,
+    ) -> None:
+        self.batch_size = max(2, 1 << (batch_size - 1).bit_length())
+        self.cache = as_cache(cache)
+        shared: Any = False if self.cache is None else self.cache
+        self.pipelines = [
+            StemPipeline(
+                config.replace(seed=config.seed + draw),
+                shared,
+                device=device,
+                dtype=dtype,
+                max_batch=self.batch_size,
+            )
+            for draw in range(draws)
+        ]
+
+    def begin(self) -> None:
+        """Forget the frames of the last item, so that batches depend on the item alone.
+
+        The order of work, and so workers, shards and resumed runs, then cannot change a byte.
+        """
+        if self.cache is not None:
+            self.cache.clear()
+
+    def __call__(
+        self, frames: NDArray[np.uint8], draw: int, *, episode: str, rows: list[str]
+    ) -> NDArray[np.uint8]:
+        """Return the stem frames of uint8 [N, H, W, 3].
+
+        Args:
+            draw: which draw.
+            episode: names the trajectory, for the noise policy ``"episode"``.
+            rows: one name per frame within the episode, for the policy ``"fresh"``: recorded frames
+                get a field each that does not depend on what was converted before.
+        """
+        pipeline = self.pipelines[draw]
+        if pipeline.config.noise == "fresh":
+            keys = [f"fresh {episode} {row}".encode() for row in rows]
+            shape = pipeline.noise_shape(*frames.shape[1:3])
+            return pipeline(frames, noise=draw_noise(pipeline.config.seed, keys, shape))
+        return pipeline(frames, episodes=[episode.encode()] * len(frames))
