@@ -107,7 +107,10 @@ def _load(
     for network in (backbone.codec.module, backbone.denoiser):
         if network is not None:
             network.eval().requires_grad_(False)
-            network.to(device=device, dtype=dtype, memory_format=torch.channels_last)
+            # diffusers' own `to` warns about a list of layers that is empty.
+            torch.nn.Module.to(  # pyright: ignore[reportCallIssue]
+                network, device=device, dtype=dtype, memory_format=torch.channels_last
+            )
     return backbone
 
 

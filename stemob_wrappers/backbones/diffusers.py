@@ -15,6 +15,8 @@ from torch import nn
 
 from stemob_wrappers.backbones.files import current_name, load_part, read_json, require_json
 
+# Otherwise diffusers tells at every load that accelerate, which is not needed, is missing.
+QUIET = {"low_cpu_mem_usage": False}
 AUTOENCODERS = ("AutoencoderKL", "AutoencoderTiny")
 
 
@@ -113,7 +115,7 @@ def load_autoencoder(name: str, *, revision: str | None = None) -> nn.Module:
     # Imported here: diffusers takes seconds to import, and the embedded backbone needs none of it.
     import diffusers
 
-    return load_part(getattr(diffusers, kind), name, folder, revision, "autoencoder")
+    return load_part(getattr(diffusers, kind), name, folder, revision, "autoencoder", **QUIET)
 
 
 def _stable_diffusion(name: str, codec: str | None, revision: str | None, denoiser: bool) -> Parts:
@@ -139,7 +141,7 @@ def _stable_diffusion(name: str, codec: str | None, revision: str | None, denois
 
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
-    unet = load_part(UNet2DConditionModel, name, "unet", revision, "denoiser")
+    unet = load_part(UNet2DConditionModel, name, "unet", revision, "denoiser", **QUIET)
     prompt, text_encoder = _null_prompt(name, revision)
     adapter = PromptedDenoiser(unet, prompt, _prediction_type(name, scheduler))
     return Parts(autoencoder, adapter, scheduler, image_size, (autoencoder, unet, text_encoder))
@@ -166,7 +168,7 @@ def _pixel_ddpm(name: str, codec: str | None, revision: str | None, denoiser: bo
 
     from diffusers.models.unets.unet_2d import UNet2DModel
 
-    unet = load_part(UNet2DModel, name, folder, revision, "denoiser")
+    unet = load_part(UNet2DModel, name, folder, revision, "denoiser", **QUIET)
     adapter = PixelDenoiser(unet, _prediction_type(name, scheduler))
     return Parts(None, adapter, scheduler, image_size, (unet,))
 
@@ -220,6 +222,8 @@ def _null_prompt(name: str, revision: str | None) -> tuple[torch.Tensor, nn.Modu
             f"the DDIM methods embed the empty prompt of {name} with transformers, which is not "
             "installed: pip install 'stemob_wrappers[hub]', or use method='ddpm'"
         ) from error
+    # Without its vocabulary the tokenizer would load all the same, empty.
+    require_json(name, ("tokenizer/vocab.json", "tokenizer/tokenizer.json"), revision)
     tokenizer: Any = load_part(CLIPTokenizer, name, "tokenizer", revision, "tokenizer")
     text_encoder: Any = load_part(CLIPTextModel, name, "text_encoder", revision, "text encoder")
     text_encoder.eval()

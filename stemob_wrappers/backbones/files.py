@@ -65,15 +65,25 @@ def require_json(
     return found
 
 
-def load_part(cls: Any, name: str, folder: str, revision: str | None, what: str) -> Any:
+def load_part(
+    cls: Any, name: str, folder: str, revision: str | None, what: str, **options: Any
+) -> Any:
     """Call ``cls.from_pretrained`` for one part of a model; safetensors only, no remote code.
+
+    Args:
+        cls: class of diffusers or transformers.
+        name: folder, or hub name of the model.
+        folder: where the part lies inside the model, "" for the model's own folder.
+        revision: revision of a hub model.
+        what: the part's name in an error.
+        options: for ``from_pretrained``.
 
     Raises:
         OSError: the part is missing, truncated, corrupt or does not fit its config.
     """
     try:
         return cls.from_pretrained(
-            name, subfolder=folder or "", revision=revision, use_safetensors=True
+            name, subfolder=folder, revision=revision, use_safetensors=True, **options
         )
     except Exception as error:
         reason = str(error).strip().rstrip(".")

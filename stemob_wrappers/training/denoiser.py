@@ -38,8 +38,8 @@ class DenoiserConfig:
         width, deep_width: see StemDenoiser.
     """
 
-    steps: int = 2_000
-    batch_size: int = 32
+    steps: int = 1_600
+    batch_size: int = 16
     learning_rate: float = 1e-3
     ema: float = 0.995
     seed: int = 0
@@ -126,9 +126,7 @@ def main(arguments: list[str] | None = None) -> None:
     """The command line: ``python -m stemob_wrappers.training.denoiser``."""
     parser = argparse.ArgumentParser(description="Train a denoiser for an embedded backbone.")
     parser.add_argument("--scenes", type=Path, required=True, help="folder of rendered scenes")
-    parser.add_argument(
-        "--backbone", type=Path, required=True, help="folder to add unet/ to"
-    )
+    parser.add_argument("--backbone", type=Path, required=True, help="folder to add unet/ to")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--steps", type=int, default=DenoiserConfig.steps)
     parser.add_argument("--batch-size", type=int, default=DenoiserConfig.batch_size)
