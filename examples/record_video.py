@@ -13,7 +13,9 @@ from stemob_wrappers.wrappers.view import ObservationView
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--env", default="HalfCheetah-v5", help="a registered env without images")
     parser.add_argument("--size", type=int, default=128, help="of the frames, in pixels")
     parser.add_argument("--inversion-steps", type=int, default=10, help="of 50; more hides more")

@@ -85,14 +85,14 @@ def make_one(env: str, render_size: int) -> gym.Env:
 
 def parse() -> Settings:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     for option in dataclasses.fields(Settings):
         parser.add_argument(
             f"--{option.name.replace('_', '-')}",
             type=type(option.default),
             default=option.default,
-            help=option.metadata["help"],
+            help=f"{option.metadata['help']} (default: {option.default!r})",
         )
     return Settings(**vars(parser.parse_args()))
 

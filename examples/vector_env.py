@@ -13,7 +13,9 @@ from stemob_wrappers.vector import StemObservation
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--env", default="stemob/Lift-v0", help="a registered env with images")
     parser.add_argument("--num-envs", type=int, default=4)
     parser.add_argument("--inversion-steps", type=int, default=10, help="of 50; more hides more")

@@ -14,7 +14,9 @@ import stemob_wrappers
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--env", default="stemob/Lift-v0", help="a registered env")
     parser.add_argument(
         "--render-size", type=int, help="observe frames rendered at this size: for envs without"
