@@ -42,7 +42,7 @@ def test_a_view_is_stored_without_what_it_is_a_view_of():
     found = cache.get(b"a")
     assert found is not None
     np.testing.assert_array_equal(found, batch[3])
-    assert cache._frames[b"a"].base is None
+    assert cache.memory._frames[b"a"].base is None
 
 
 def test_the_longest_unread_is_forgotten_first():

@@ -34,6 +34,7 @@ FOLDER = "frames-v1"
 TOUCH_SECONDS = 3600.0  # a read entry's time is renewed no more often than this
 STALE_SECONDS = 3600.0  # age at which a temporary file is left over from a dead process
 KEPT_SHARE = 0.9  # of the budget, after an eviction
+MOST_BYTES = 2**60  # a counter beyond it is not to be believed
 BLOCK_BYTES = 4096  # files take up whole blocks
 
 _SAFE = os.O_CLOEXEC | os.O_NOFOLLOW
@@ -276,9 +277,8 @@ class DiskTier:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             stored = os.pread(descriptor, 9, 0)
-            if len(stored) == 8:
-                used = max(0, int.from_bytes(stored, "little", signed=True) + change)
-            else:
+            used = max(0, int.from_bytes(stored, "little", signed=True) + change)
+            if len(stored) != 8 or used > MOST_BYTES:
                 used = sum(size for _, size, _ in self._stat_entries())
             os.pwrite(descriptor, used.to_bytes(8, "little", signed=True), 0)
             os.ftruncate(descriptor, 8)
