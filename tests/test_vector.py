@@ -14,6 +14,8 @@ from gymnasium import spaces
 from gymnasium.error import ClosedEnvironmentError
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import stemob_wrappers
 from stemob_wrappers.vector import StemObservation
@@ -86,6 +88,45 @@ def test_frames_are_those_of_singly_wrapped_envs(layout, mode):
     assert wrapped_last.observation_space == wrapped_first.observation_space
     assert seen["reset"] in wrapped_last.observation_space
     assert_same(seen, play(wrapped_first))
+
+
+SEEDS = st.one_of(
+    st.none(),
+    st.integers(0, 99),
+    st.lists(st.one_of(st.none(), st.integers(0, 99)), min_size=3, max_size=3),
+)
+MASKS = st.one_of(st.none(), st.lists(st.booleans(), min_size=3, max_size=3).filter(any))
+CALLS = st.one_of(st.just("step"), st.tuples(SEEDS, MASKS))
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(mode=st.sampled_from(MODES), calls=st.lists(CALLS, max_size=12))
+def test_any_sequence_of_calls_gives_the_frames_of_singly_wrapped_envs(mode, calls):
+    stem = {"noise": "episode", "inversion_steps": 25}
+    single = partial(stemob_wrappers.StemObservation, **stem)
+    tiny: Any = {"shape": [8, 8, 3]}
+    ours = StemObservation(SyncVectorEnv(env_fns(tiny), autoreset_mode=mode), **stem)
+    theirs = SyncVectorEnv(env_fns(tiny, wrapper=single), autoreset_mode=mode)
+    np.testing.assert_array_equal(ours.reset(seed=0)[0], theirs.reset(seed=0)[0])
+    ended = np.zeros(3, bool)
+    for call in calls:
+        if call == "step":
+            if mode == AutoresetMode.DISABLED and ended.any():
+                ours.reset(options={"reset_mask": ended})
+                theirs.reset(options={"reset_mask": ended})
+            one, other = ours.step(np.zeros(3, int)), theirs.step(np.zeros(3, int))
+            ended = other[2]
+            for row in np.flatnonzero(ended) if mode == AutoresetMode.SAME_STEP else ():
+                final = one[-1]["final_obs"][row]
+                np.testing.assert_array_equal(final, other[-1]["final_obs"][row])
+        else:
+            seed, mask = call
+            began = np.ones(3, bool) if mask is None else np.array(mask)
+            options = None if mask is None else {"reset_mask": began}
+            one = ours.reset(seed=seed, options=options)
+            other = theirs.reset(seed=seed, options=options)
+            ended = ended & ~began
+        np.testing.assert_array_equal(one[0], other[0])
 
 
 def test_a_reset_between_the_end_and_its_autoreset_starts_one_episode():
