@@ -47,7 +47,7 @@ class FrameInverter:
         torch.Size([2, 84, 84, 3])
     """
 
-    def __init__(self, backbone: Backbone, config: StemConfig, *, max_batch: int = 64) -> None:
+    def __init__(self, backbone: Backbone, config: StemConfig, *, max_batch: int = 8) -> None:
         if config.method != "ddpm" and backbone.denoiser is None:
             raise ValueError(
                 f"method {config.method!r} asks a denoiser, and backbone {backbone.name!r} was "
@@ -74,6 +74,15 @@ class FrameInverter:
         """Return the stem frames of uint8 ``frames`` [N, H, W, 3] under ``noise`` [N, C, h, w]."""
         chunks = zip(frames.split(self.max_batch), noise.split(self.max_batch), strict=True)
         return torch.cat([self._invert_chunk(*chunk) for chunk in chunks])
+
+    @torch.inference_mode()
+    def latents(self, frames: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """Return what would be decoded: the inverted latents of uint8 frames, [N, C, h, w]."""
+        chunks = zip(frames.split(self.max_batch), noise.split(self.max_batch), strict=True)
+        encode = self.backbone.codec.encode
+        return torch.cat(
+            [self._invert(encode(self._to_images(part, field.dtype)), field) for part, field in chunks]
+        )
 
     def _invert_chunk(self, frames: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         count, height, width = frames.shape[:3]

@@ -33,7 +33,7 @@ class StemStats:
         frames: frames asked for.
         hits: of them, found in the cache or twice in one batch.
         misses: of them, computed.
-        inverter_calls: batches sent to the inverter.
+        inverter_calls: calls of the inverter, which cuts long batches.
         psnr_db: how well the first computed frames came back, in dB; None before there were any.
         seconds: time by stage: hash, cache, noise, encode, invert, decode.
     """
@@ -55,7 +55,8 @@ class StemPipeline:
             memory (or in the folder that STEMOB_CACHE names), False not at all.
         device: where the backbone runs; None takes CUDA where there is some, else the CPU.
         dtype: floating type that it runs in, as torch names it.
-        max_batch: the largest batch that is sent to the network, a power of two.
+        max_batch: the largest batch that is sent to the network, a power of two; None takes 8 on a
+            CPU, where larger ones are no faster and are rounded differently, and 64 elsewhere.
 
     Attributes:
         config: the StemConfig.
@@ -78,7 +79,7 @@ class StemPipeline:
         *,
         device: str | torch.device | None = None,
         dtype: str | torch.dtype = "float32",
-        max_batch: int = 64,
+        max_batch: int | None = None,
     ) -> None:
         self.config = as_config(config)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -92,6 +93,8 @@ class StemPipeline:
             device=str(self.device),
             dtype=self.dtype,
         )
+        if max_batch is None:
+            max_batch = 8 if self.device.type == "cpu" else 64
         self.inverter = FrameInverter(backbone, self.config, max_batch=max_batch)
         self.identity = identity(self.inverter.config, backbone.digest)
         self.fingerprint = fingerprint(self.identity)

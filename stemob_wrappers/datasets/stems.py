@@ -68,7 +68,6 @@ class Stems:
                 shared,
                 device=device,
                 dtype=dtype,
-                max_batch=self.batch_size,
             )
             for draw in range(draws)
         ]

@@ -140,6 +140,7 @@ def _choose(
 ) -> tuple[dict[Path, FrameLayout], dict[Path, StemConfig]]:
     """Return the layout and the config of each key that is to be touched."""
     by_name = {name(path): path for path in images}
+    keys = [keys] if isinstance(keys, str) else keys
     for key in keys or ():
         if key not in by_name:
             raise ValueError(
