@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -30,7 +31,6 @@ class SceneEdit:
 
     Args:
         model: the `mujoco.MjModel`; changed in place, until `restore`.
-        data: its `mujoco.MjData`, only read.
         hidden_groups: geom groups that are never drawn.
 
     Attributes:
@@ -41,8 +41,8 @@ class SceneEdit:
         each_step: functions of the number of steps taken, called before each step.
     """
 
-    def __init__(self, model: Any, data: Any, hidden_groups: tuple[int, ...]) -> None:
-        self.model, self.data = model, data
+    def __init__(self, model: Any, hidden_groups: tuple[int, ...]) -> None:
+        self.model = model
         self.surfaces = Surfaces(model, hidden_groups)
         self.geoms: list[dict[str, Any]] = []
         self.flags: set[int] = set()
@@ -120,6 +120,13 @@ class SceneEdit:
         return changed
 
     # --- reading the model ----------------------------------------------------------------------
+
+    @functools.cached_property
+    def rest_positions(self) -> NDArray[np.float64]:
+        """Where the geoms are in the model's reference configuration [m]: ``[ngeom, 3]``."""
+        data = mujoco.MjData(self.model)
+        mujoco.mj_kinematics(self.model, data)
+        return data.geom_xpos.copy()
 
     def colours(self, geoms: NDArray[np.intp]) -> NDArray[np.float32]:
         """RGBA of geoms as MuJoCo draws them: their material's, unless they have one of their own.

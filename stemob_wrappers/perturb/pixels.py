@@ -43,9 +43,9 @@ class PixelPerturbation(gym.ObservationWrapper[Any, Any, Any], RecordConstructor
         ValueError: no image in the observation, an unknown factor, severity or split.
 
     Example:
-        >>> import gymnasium as gym
         >>> from stemob_wrappers.perturb import PixelPerturbation
-        >>> env = gym.make("stemob_wrappers:stemob/Lift-v0")
+        >>> from stemob_wrappers.wrappers.rendering import make_rendered
+        >>> env = make_rendered("HalfCheetah-v5", size=64)
         >>> env = PixelPerturbation(env, factors={"gamma": 2, "gaussian_noise": 3})
         >>> observation, info = env.reset(seed=0)
         >>> sorted(info["perturbation"])
@@ -107,7 +107,9 @@ class VectorPixelPerturbation(VectorWrapper[Any, Any, Any, Any, Any]):
     Example:
         >>> import gymnasium as gym
         >>> from stemob_wrappers.perturb import VectorPixelPerturbation
-        >>> venv = gym.make_vec("stemob/Lift-v0", num_envs=2)
+        >>> from stemob_wrappers.wrappers.rendering import make_rendered
+        >>> def make(): return make_rendered("HalfCheetah-v5", size=64)
+        >>> venv = gym.vector.SyncVectorEnv([make, make])
         >>> venv = VectorPixelPerturbation(venv, factors="blur", severity=2)
         >>> observations, infos = venv.reset(seed=0)
         >>> [sorted(applied) for applied in venv.applied]

@@ -87,7 +87,7 @@ class Simulation:
 
     def new_edit(self) -> SceneEdit:
         """Nothing changed yet, for the model as it is now."""
-        return SceneEdit(self.model, self.data, self.hidden_groups)
+        return SceneEdit(self.model, self.hidden_groups)
 
     def upload(self, textures: list[int]) -> None:
         """Send textures of the model to every live render context; later ones read the model."""

@@ -85,17 +85,17 @@ def distractors(edit: SceneEdit, rng: np.random.Generator, count: float) -> dict
 
 def _ground(edit: SceneEdit) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     """Middle and half sides of what distractors stand on, and their half size [m]."""
-    model, data = edit.model, edit.data
+    model, positions = edit.model, edit.rest_positions  # whatever happened in episodes before
     tables = edit.surfaces.geoms("table")
     boxes = tables[model.geom_type[tables] == mujoco.mjtGeom.mjGEOM_BOX]
     if len(boxes):
         top = boxes[np.argmax(model.geom_size[boxes, 0] * model.geom_size[boxes, 1])]
         height = np.array([0.0, 0.0, model.geom_size[top, 2]])
-        return data.geom_xpos[top] + height, model.geom_size[top, :2], 0.035
+        return positions[top] + height, model.geom_size[top, :2], 0.035
     robot = edit.surfaces.geoms("robot")
-    middle = data.geom_xpos[robot].mean(axis=0) if len(robot) else np.array(model.stat.center)
+    middle = positions[robot].mean(axis=0) if len(robot) else np.array(model.stat.center)
     floors = edit.surfaces.geoms("floor")
-    middle[2] = data.geom_xpos[floors, 2].max() if len(floors) else 0.0
+    middle[2] = positions[floors, 2].max() if len(floors) else 0.0
     return middle, np.full(2, 0.2 * model.stat.extent), 0.02 * model.stat.extent
 
 
