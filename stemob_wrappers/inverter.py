@@ -47,7 +47,7 @@ class FrameInverter:
         torch.Size([2, 84, 84, 3])
     """
 
-    def __init__(self, backbone: Backbone, config: StemConfig, *, max_batch: int = 8) -> None:
+    def __init__(self, backbone: Backbone, config: StemConfig, *, max_batch: int = 64) -> None:
         if config.method != "ddpm" and backbone.denoiser is None:
             raise ValueError(
                 f"method {config.method!r} asks a denoiser, and backbone {backbone.name!r} was "
@@ -81,7 +81,10 @@ class FrameInverter:
         chunks = zip(frames.split(self.max_batch), noise.split(self.max_batch), strict=True)
         encode = self.backbone.codec.encode
         return torch.cat(
-            [self._invert(encode(self._to_images(part, field.dtype)), field) for part, field in chunks]
+            [
+                self._invert(encode(self._to_images(part, field.dtype)), field)
+                for part, field in chunks
+            ]
         )
 
     def _invert_chunk(self, frames: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:

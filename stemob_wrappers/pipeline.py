@@ -55,8 +55,7 @@ class StemPipeline:
             memory (or in the folder that STEMOB_CACHE names), False not at all.
         device: where the backbone runs; None takes CUDA where there is some, else the CPU.
         dtype: floating type that it runs in, as torch names it.
-        max_batch: the largest batch that is sent to the network, a power of two; None takes 8 on a
-            CPU, where larger ones are no faster and are rounded differently, and 64 elsewhere.
+        max_batch: the largest batch that is sent to the network, a power of two.
 
     Attributes:
         config: the StemConfig.
@@ -79,7 +78,7 @@ class StemPipeline:
         *,
         device: str | torch.device | None = None,
         dtype: str | torch.dtype = "float32",
-        max_batch: int | None = None,
+        max_batch: int = 64,
     ) -> None:
         self.config = as_config(config)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -93,8 +92,6 @@ class StemPipeline:
             device=str(self.device),
             dtype=self.dtype,
         )
-        if max_batch is None:
-            max_batch = 8 if self.device.type == "cpu" else 64
         self.inverter = FrameInverter(backbone, self.config, max_batch=max_batch)
         self.identity = identity(self.inverter.config, backbone.digest)
         self.fingerprint = fingerprint(self.identity)

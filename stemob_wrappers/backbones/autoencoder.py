@@ -52,7 +52,8 @@ class StemAutoencoder(nn.Module):
             nn.ReLU(),
             nn.Conv2d(width, width, 3, padding=1),
             nn.ReLU(),
-            nn.Conv2d(width, latent_channels, 1),
+            # Not 1x1: oneDNN rounds those differently from one batch size to another.
+            nn.Conv2d(width, latent_channels, 3, padding=1),
             # Its running statistics make the latents unit-variance, as the noise schedule expects.
             nn.BatchNorm2d(latent_channels, affine=False, momentum=0.01),
         )
