@@ -169,9 +169,9 @@ class PicturesSource:
         frames = _frames(self._path(item))
         while batch := list(islice(frames, stems.batch_size)):
             rows = [f"{item.source} {first + row}" for row in range(len(batch))]
+            advance(len(batch))
             yield from stems(np.stack(batch), item.draw, episode=episode, rows=rows)
             first += len(batch)
-            advance(len(batch))
 
 
 def _frames(file: Path) -> Iterator[NDArray[np.uint8]]:

@@ -24,6 +24,7 @@ from stemob_wrappers.datasets.hdf5_copy import (
     create_group_like,
     create_like,
 )
+from stemob_wrappers.datasets.hdf5_write import new_file
 from stemob_wrappers.datasets.provenance import write_attributes
 from stemob_wrappers.datasets.stems import CorruptSourceError, Item, Stems
 from stemob_wrappers.frames import FrameLayout
@@ -109,7 +110,7 @@ class RobomimicSource:
             OSError: the part cannot be written.
         """
         stems.begin()
-        with h5py.File(self.path, "r") as source, h5py.File(part, "w") as target:
+        with h5py.File(self.path, "r") as source, new_file(part) as (target, check):
             images = self.images(source, item.source)
             made: dict[str, h5py.Dataset] = {
                 path: create_like(image, target, path) for path, (image, _) in images.items()
@@ -121,6 +122,7 @@ class RobomimicSource:
                     read = {path: _read(images[path][0], start, start + block) for path in paths}
                     for path, stem in _invert_block(item, stems, images, read, start).items():
                         made[path][start : start + len(stem)] = stem
+                    check()
                     advance(
                         sum(len(frames) * images[path][1].count for path, frames in read.items())
                     )
@@ -131,12 +133,13 @@ class RobomimicSource:
     ) -> list[str]:
         """Write the target of the source's untouched data and the parts; return failed items."""
         failed = []
-        with h5py.File(self.path, "r") as source, h5py.File(target, "w") as file:
+        with h5py.File(self.path, "r") as source, new_file(target) as (file, check):
             source_data: Any = source["data"]
             data = create_group_like(source_data, file, "data")
             for item in items:
                 try:
                     self._assemble_demo(source_data, data, item, parts)
+                    check()
                 except CorruptSourceError as error:
                     failed.append(f"{item.name}: {error}")
                     if item.name in data:

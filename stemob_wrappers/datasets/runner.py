@@ -181,11 +181,17 @@ def _open_source(
         raise FileNotFoundError(f"no data set at {source}")
     if source.is_file() and is_hdf5(source):
         try:
+            import h5py
+
             from stemob_wrappers.datasets.robomimic import RobomimicSource
         except ImportError as error:
             raise ImportError(
                 "HDF5 data sets need h5py: pip install 'stemob_wrappers[datasets]'"
             ) from error
+        try:
+            h5py.File(source, "r").close()
+        except OSError as error:
+            raise OSError(f"{source} cannot be read as HDF5 ({error})") from error
         chosen = None if keys is None else tuple(keys)
         return RobomimicSource(source, chosen, filter_key, num_trajs, draws)
     if keys is not None or filter_key is not None or num_trajs is not None:
@@ -384,8 +390,10 @@ def _explained(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError) as error:
-        names = [path.stem for path in folder.iterdir() if path.stem.startswith(("demo_", "item_"))]
-        kept = sum(not name.endswith(".tmp") for name in names)
+        for path in folder.iterdir():
+            if ".tmp" in path.name or path.stem == "assembled":
+                _remove(path)
+        kept = len([path for path in folder.iterdir() if path.name.startswith(("demo_", "item_"))])
         raise OSError(
             f"the conversion stopped: {error}. The source is untouched and {kept} finished parts "
             f"are kept in {folder}; free space there if the disk is full, then run the same "

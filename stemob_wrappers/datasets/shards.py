@@ -35,6 +35,7 @@ def merge_shards(
     import h5py
 
     from stemob_wrappers.datasets.hdf5_copy import copy_attributes, copy_tree, create_group_like
+    from stemob_wrappers.datasets.hdf5_write import new_file
     from stemob_wrappers.datasets.robomimic import restrict_metadata
 
     target = Path(target)
@@ -44,7 +45,7 @@ def merge_shards(
     missing = []
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        with h5py.File(temporary, "w") as file:
+        with new_file(temporary) as (file, check):
             files = [h5py.File(path, "r") for path in paths]
             try:
                 first: Any = files[0]["data"]
@@ -55,6 +56,7 @@ def merge_shards(
                         copy_tree(source[name], create_group_like(source[name], data, name))
                     else:
                         missing.append(name)
+                    check()
                 copy_attributes(first, data)
                 del data.attrs[f"{PREFIX}shard"]
                 demos = {name for one in files for name in one["data"]}  # type: ignore[union-attr]

@@ -83,7 +83,7 @@ def _compare_metadata(before: Any, after: Any, whole: bool) -> Iterator[str]:
         for name in before:
             if name != "data" and name not in after:
                 yield f"/{name} is missing"
-        if "mask" in before:
+        if "mask" in before and "mask" in after:
             yield from _compare_untouched(before["mask"], after["mask"], set())
         return
     for key, mask in after.get("mask", {}).items():

@@ -1,0 +1,73 @@
+"""Folders of images and videos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stemob_wrappers.config import StemConfig
+from stemob_wrappers.datasets import invert_dataset, read_provenance
+from stemob_wrappers.pictures import read_image, read_video, write_image, write_video
+from stemob_wrappers.pipeline import StemPipeline
+
+CONFIG = StemConfig(inversion_steps=5)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    path = tmp_path / "frames"
+    for name in ("a/0.png", "a/1.jpg", "b/2.png"):
+        write_image(path / name, rng.integers(0, 256, (16, 24, 3), dtype=np.uint8))
+    write_video(path / "b/episode.avi", rng.integers(0, 256, (5, 16, 24, 3), dtype=np.uint8), 20)
+    (path / "a/actions.csv").write_text("1,2\n")
+    return path
+
+
+def test_folder_becomes_a_folder_of_stem_frames(folder: Path, tmp_path: Path) -> None:
+    target = tmp_path / "stem"
+    summary = invert_dataset(folder, target, CONFIG)
+    assert (summary.items, summary.frames, summary.failed) == (4, 8, [])
+    files = sorted(str(p.relative_to(target)) for p in target.rglob("*") if p.is_file())
+    assert files == ["a/0.png", "a/1.png", "a/actions.csv", "b/2.png", "b/episode.avi",
+                     "stemob.json"]  # fmt: skip
+    pipeline = StemPipeline(CONFIG)
+    for name, result in (("a/0.png", "a/0.png"), ("a/1.jpg", "a/1.png")):
+        expected = pipeline(read_image(folder / name)[None])[0]
+        np.testing.assert_array_equal(read_image(target / result), expected)
+    assert sum(1 for _ in read_video(target / "b/episode.avi")) == 5
+    assert read_provenance(target)["fingerprint"] == pipeline.fingerprint
+    assert summary.contact_sheet is not None
+    assert summary.contact_sheet.read_text().count("<figure>") == 4
+    with pytest.raises(FileExistsError):
+        invert_dataset(folder, target, CONFIG)
+    invert_dataset(folder, target, CONFIG, overwrite=True)
+
+
+def test_corrupt_image_is_named_and_the_rest_finished(folder: Path, tmp_path: Path) -> None:
+    (folder / "b/2.png").write_bytes(b"no image")
+    summary = invert_dataset(folder, tmp_path / "stem", CONFIG, draws=2)
+    assert [failure.split(": ")[1][:7] for failure in summary.failed] == ["b/2.png", "b/2.png"]
+    assert not (tmp_path / "stem/b/2.png").exists()
+    first, second = (read_image(tmp_path / "stem/a" / name) for name in ("0.png", "0.draw1.png"))
+    assert (first != second).any()
+
+
+def test_one_video(folder: Path, tmp_path: Path) -> None:
+    invert_dataset(folder / "b/episode.avi", tmp_path / "stem.avi", CONFIG)
+    assert sum(1 for _ in read_video(tmp_path / "stem.avi")) == 5
+
+
+def test_nothing_to_convert(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="nothing to convert"):
+        invert_dataset(tmp_path / "empty", tmp_path / "stem", CONFIG)
+    with pytest.raises(ValueError, match="for HDF5 files"):
+        invert_dataset(tmp_path / "empty", tmp_path / "stem", CONFIG, keys=["a"])
+    image = np.zeros((16, 16, 3), np.uint8)
+    write_image(tmp_path / "twice/a.png", image)
+    write_image(tmp_path / "twice/a.jpg", image)
+    with pytest.raises(ValueError, match=r"become a\.png"):
+        invert_dataset(tmp_path / "twice", tmp_path / "stem", CONFIG)
