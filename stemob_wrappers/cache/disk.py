@@ -77,7 +77,7 @@ class DiskTier:
         NotADirectoryError: there is something else at ``path``.
 
     Example:
-        >>> tier = DiskTier("/tmp/frames", 2**20)
+        >>> tier = DiskTier("frames", 2**20)
         >>> tier.put(bytes(16), np.zeros((8, 8, 3), np.uint8))
         >>> tier.get(bytes(16)).shape
         (8, 8, 3)

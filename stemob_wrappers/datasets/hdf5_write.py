@@ -22,7 +22,7 @@ def new_file(path: Path) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
         OSError: the file cannot be made, or a write failed.
 
     Example:
-        >>> with new_file(Path("/tmp/a.hdf5")) as (file, check):
+        >>> with new_file(Path("a.hdf5")) as (file, check):
         ...     file["a"] = [1, 2]
         ...     check()
     """

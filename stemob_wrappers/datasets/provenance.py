@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,6 @@ def provenance(
         >>> sorted(provenance(StemPipeline()))
         ['config', 'draws', 'fingerprint', 'identity', 'selection', 'versions']
     """
-    import diffusers
-    import torch
-
     return {
         "config": pipeline.config.to_dict(),
         "fingerprint": pipeline.fingerprint,
@@ -37,8 +35,8 @@ def provenance(
         "selection": selection or {},
         "versions": {
             "stemob_wrappers": __version__,
-            "torch": torch.__version__,
-            "diffusers": diffusers.__version__,
+            "torch": version("torch"),
+            "diffusers": version("diffusers"),
         },
     }
 
