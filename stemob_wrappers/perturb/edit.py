@@ -18,9 +18,9 @@ from stemob_wrappers.perturb.surfaces import Surfaces
 
 Pixels = NDArray[np.uint8]
 
-TEXTURE_SIDE = 256
-"""Texels a side of a changed texture, at most: larger ones take long to upload (robosuite's
-1450 px wood takes 100 ms on a CPU, 256 px takes 3 ms), and no frame shows the difference."""
+TEXTURE_SIDE = 192
+"""Texels a side of a changed texture, at most: larger ones take long to draw and to upload
+(robosuite's 1450 px wood 100 ms on a CPU, 192 px 2 ms), and small frames do not show them."""
 
 
 class SceneEdit:
@@ -53,6 +53,7 @@ class SceneEdit:
         self._arrays: dict[str, tuple[Any, NDArray[np.bool_]]] = {}  # as it was; what is touched
         self._texels: dict[int, Pixels] = {}
         self._small: dict[int, Pixels] = {}
+        self._means: dict[int, NDArray[np.float64]] = {}
         self._changed: set[int] = set()
 
     def set(self, field: str, values: Any, index: Any = slice(None)) -> None:
@@ -80,6 +81,12 @@ class SceneEdit:
             ]
             self._small[texture] = np.stack(faces).astype(np.uint8)
         return self._small[texture]
+
+    def texture_mean(self, texture: int) -> NDArray[np.float64]:
+        """Mean colour of a texture that is not painted, RGB in [0, 1]."""
+        if texture not in self._means:
+            self._means[texture] = self.texture(texture).mean(axis=(0, 1, 2)) / 255.0
+        return self._means[texture]
 
     def paint(self, texture: int, faces: Pixels) -> None:
         """Write the faces of a texture, as `texture` gives them."""

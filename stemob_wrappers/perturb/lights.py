@@ -33,14 +33,15 @@ def position(edit: SceneEdit, rng: np.random.Generator, metres: float) -> dict[s
     distance = np.where(sink > 0.2, np.clip(height / np.maximum(sink, 0.2), 0.5, 10.0), 1.0)
     target = pos + direction * distance[:, None]
     _move(edit, shift)
-    _aim(edit, target - edit.model.light_pos)
+    aim = target - edit.model.light_pos
+    _aim(edit, aim / np.linalg.norm(aim, axis=1, keepdims=True))
     return {"metres": metres, "azimuth_degrees": float(np.degrees(azimuth))}
 
 
 def direction(edit: SceneEdit, rng: np.random.Generator, degrees: float) -> dict[str, Any]:
     """Turn the lights where they are."""
     azimuth = rng.uniform(0.0, 2.0 * np.pi)
-    _aim(edit, _tilted(edit.model.light_dir.copy(), degrees, azimuth))
+    _aim(edit, _tilted(edit.model.light_dir, degrees, [azimuth])[0])
     return {"degrees": degrees, "azimuth_degrees": float(np.degrees(azimuth))}
 
 
@@ -91,12 +92,12 @@ class Circling:
     """Lights on their way around a cone; called with the number of steps taken."""
 
     def __init__(self, edit: SceneEdit, degrees: float, phase: float) -> None:
-        self.edit, self.degrees, self.phase = edit, degrees, phase
-        self.axes = edit.model.light_dir.copy()
+        self.edit = edit
+        turn = np.linspace(0.0, 2.0 * np.pi, STEPS_A_TURN, endpoint=False)
+        self.directions = _tilted(edit.model.light_dir, degrees, phase + turn)
 
     def __call__(self, step: int) -> None:
-        azimuth = self.phase + 2.0 * np.pi * step / STEPS_A_TURN
-        _aim(self.edit, _tilted(self.axes, self.degrees, azimuth))
+        _aim(self.edit, self.directions[step % STEPS_A_TURN])
 
 
 # --- what a factor needs --------------------------------------------------------------------------
@@ -134,21 +135,21 @@ def _move(edit: SceneEdit, shift: Vectors) -> None:
 
 
 def _aim(edit: SceneEdit, directions: Vectors) -> None:
-    unit = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    """Point the lights along unit vectors, one each."""
     for field in ("light_dir", "light_dir0"):
-        edit.set(field, unit)
+        edit.set(field, directions)
 
 
-def _tilted(directions: Vectors, degrees: float, azimuth: float) -> Vectors:
-    """Directions, each turned away from itself, towards one side; still downwards if they were."""
-    sideways = np.array([np.cos(azimuth), np.sin(azimuth), 0.0])
-    across = sideways - (directions @ sideways)[:, None] * directions
-    across /= np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-6)
+def _tilted(directions: Any, degrees: float, azimuths: Any) -> Vectors:
+    """Unit vectors, each tilted to a side: ``[azimuths, lights, 3]``; downwards if they were."""
+    sides = np.stack([np.cos(azimuths), np.sin(azimuths), np.zeros(len(azimuths))], axis=-1)
+    across = sides[:, None] - (sides @ directions.T)[..., None] * directions
+    across /= np.maximum(np.linalg.norm(across, axis=-1, keepdims=True), 1e-6)
     angle = np.radians(degrees)
     tilted = np.cos(angle) * directions + np.sin(angle) * across
     other_side = np.cos(angle) * directions - np.sin(angle) * across
-    up = (tilted[:, 2] > _LOWEST) & (directions[:, 2] <= _LOWEST)
-    return np.where(up[:, None], other_side, tilted)
+    up = (tilted[..., 2] > _LOWEST) & (directions[:, 2] <= _LOWEST)
+    return np.where(up[..., None], other_side, tilted)
 
 
 def _scale_headlight(edit: SceneEdit, factor: float) -> None:

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import mujoco
 import numpy as np
 
 from stemob_wrappers.perturb.edit import TEXTURE_SIDE, Pixels, SceneEdit
-from stemob_wrappers.perturb.surfaces import Role, rgb_texture
+from stemob_wrappers.perturb.surfaces import Role
 from stemob_wrappers.perturb.textures import (
     Split,
     draw_colour,
@@ -65,8 +66,7 @@ class Texture:
         for number, texture in enumerate(self._textures(edit)):
             usual = edit.texture(texture)
             drawn, pixels = source.draw(rng, usual.shape[1])
-            mixed = (1.0 - mix) * usual + mix * pixels
-            edit.paint(texture, np.rint(mixed).astype(np.uint8))
+            edit.paint(texture, _mix(usual, np.broadcast_to(pixels, usual.shape), mix))
             applied |= {f"{key}_{number}" if number else key: drawn[key] for key in drawn}
         return applied
 
@@ -95,27 +95,32 @@ class Colour:
     def __call__(self, edit: SceneEdit, rng: np.random.Generator, mix: float) -> dict[str, Any]:
         geoms, colour = edit.surfaces.geoms(self.role), draw_colour(rng)
         before = edit.colours(geoms)[:, :3]
-        painted = set()
-        for number, geom in enumerate(geoms.tolist()):
-            texture = rgb_texture(edit.model, geom)
-            if texture < 0 or texture not in edit.surfaces.textures(self.role):
-                continue
+        plain = np.ones(len(geoms), bool)
+        for texture in edit.surfaces.textures(self.role):
+            users = edit.surfaces.texture_of[geoms] == texture
             if texture in edit.painted:  # a new texture: tint it
-                if texture not in painted:
-                    mixed = (1.0 - mix) * edit.texture(texture) + mix * 255.0 * colour
-                    edit.paint(texture, np.rint(mixed).astype(np.uint8))
-                    painted.add(texture)
+                usual = edit.texture(texture)
+                ink = np.rint(255.0 * colour).astype(np.uint8)
+                edit.paint(texture, _mix(usual, np.broadcast_to(ink, usual.shape), mix))
+                plain &= ~users
             else:  # paint over it: a texture can only darken the colour beneath
-                before[number] *= edit.texture(texture).mean(axis=(0, 1, 2)) / 255.0
-                edit.set("geom_matid", -1, geom)
-        mixed = (1.0 - mix) * before + mix * colour
-        plain = np.array([rgb_texture(edit.model, geom) not in painted for geom in geoms.tolist()])
-        edit.set("geom_rgba", mixed[plain], (geoms[plain], slice(0, 3)))
+                before[users] *= edit.texture_mean(texture)
+                edit.set("geom_matid", -1, geoms[users])
+        mixed = (1.0 - mix) * before[plain] + mix * colour
+        edit.set("geom_rgba", mixed, (geoms[plain], slice(0, 3)))
         return {"mix": mix, "rgb": colour.tolist()}
 
     def need(self, edit: SceneEdit) -> str | None:
         """What is missing, or None."""
         return None if len(edit.surfaces.geoms(self.role)) else f"a body of the kind {self.role!r}"
+
+
+def _mix(first: Pixels, second: Pixels, share: float) -> Pixels:
+    """From the first faces to the second as ``share`` goes from 0 to 1."""
+    sheet = (-1, *first.shape[2:])
+    second = np.ascontiguousarray(second)
+    mixed = cv2.addWeighted(first.reshape(sheet), 1.0 - share, second.reshape(sheet), share, 0.0)
+    return np.asarray(mixed, np.uint8).reshape(first.shape)
 
 
 def shininess(edit: SceneEdit, rng: np.random.Generator, share: float) -> dict[str, Any]:

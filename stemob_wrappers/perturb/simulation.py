@@ -95,6 +95,11 @@ class Simulation:
             make_current()
             for texture in textures:
                 mujoco.mjr_uploadTexture(self.model, context, texture)
+        # MuJoCo's interactive window, as robosuite opens it, draws in a thread of its own.
+        window: Any = getattr(getattr(self.robosuite, "viewer", None), "viewer", None)
+        if hasattr(window, "update_texture"):
+            for texture in textures:
+                window.update_texture(texture)
 
     def place_lights_and_cameras(self) -> None:
         """Update where lights and cameras are in the world; no state of the physics changes."""

@@ -40,9 +40,10 @@ class Surfaces:
         self._geoms = {
             role: np.flatnonzero(drawn & (roles == number)) for number, role in enumerate(ROLES)
         }
+        textures = [rgb_texture(model, geom) for geom in range(model.ngeom)]
+        self.texture_of = np.array(textures, np.intp)  # by geom; -1 for none
         self._textures = {
-            role: {rgb_texture(model, geom) for geom in geoms.tolist()} - {-1}
-            for role, geoms in self._geoms.items()
+            role: set(self.texture_of[geoms].tolist()) - {-1} for role, geoms in self._geoms.items()
         }
 
     def geoms(self, role: Role) -> NDArray[np.intp]:
