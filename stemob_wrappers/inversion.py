@@ -9,7 +9,7 @@ Latents are float tensors [N, C, h, w]; alpha_bar is the share of signal varianc
 | ddpm               | 0                          | arXiv 2006.11239, equation 4           |
 | ddim               | n, or ``calls``            | arXiv 2010.02502, section 4.3          |
 | ddim-renoise       | 2 n                        | arXiv 2403.14602, as Stem-OB runs it   |
-| ddim-fixed-point   | n x iterations, at most 50 | arXiv 2309.04907; 2312.12540           |
+| ddim-fixed-point   | n x iterations, at most 20 | arXiv 2309.04907; 2312.12540           |
 | ddim-warm          | n - k, k = 4 % of all      | arXiv 2410.23530                       |
 """
 
@@ -137,8 +137,8 @@ def ddim_fixed_point(
     denoiser: Denoiser,
     steps: Sequence[Step],
     *,
-    tolerance: float = 1e-4,
-    max_calls: int = 50,
+    tolerance: float = 1e-3,
+    max_calls: int = 20,
 ) -> torch.Tensor:
     """Climb so that DDIM sampling comes back: each step solves x = f(x) by iteration.
 

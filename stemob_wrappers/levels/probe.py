@@ -1,0 +1,107 @@
+"""A small probe that reads positions from frames: what of the layout is still there to be read?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import nn
+
+Augment = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
+
+
+def probe_errors(
+    train: NDArray[np.uint8],
+    points: NDArray[np.float32],
+    tests: list[NDArray[np.uint8]],
+    test_points: NDArray[np.float32],
+    *,
+    seed: int,
+    steps: int = 300,
+    augment: Augment | None = None,
+) -> NDArray[np.float64]:
+    """Train one probe and return its mean error on each set of test frames and each point.
+
+    Args:
+        train: uint8 [S, H, W, 3], frames to train on.
+        points: float32 [S, P, 3], where things are in them, in m.
+        tests: sets of frames of the same T states.
+        test_points: float32 [T, P, 3].
+        seed: of weights, batches and augmentation.
+        steps: optimiser steps of 32 frames.
+        augment: changes each batch, or None.
+
+    Returns:
+        float64 [len(tests), P], mean distance in cm.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)
+    targets = torch.from_numpy(points).flatten(1)
+    centre, spread = targets.mean(0), targets.std(0).clamp_min(1e-4)
+    model = _probe(targets.shape[1])
+    model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, total_steps=steps)
+    model.train()
+    for _ in range(steps):
+        chosen = torch.randint(len(train), (32,), generator=generator)
+        images = _to_images(train[chosen.numpy()])
+        if augment is not None:
+            images = augment(images, generator)
+        loss = F.smooth_l1_loss(model(images), (targets[chosen] - centre) / spread)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+    model.eval()
+    errors = []
+    with torch.inference_mode():
+        for frames in tests:
+            read = torch.cat([model(_to_images(part)) for part in np.array_split(frames, 8)])
+            found = (read * spread + centre).reshape(test_points.shape).numpy()
+            errors.append(np.linalg.norm(found - test_points, axis=2).mean(0) * 100)
+    return np.array(errors, np.float64)
+
+
+def colour_jitter(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Random brightness, contrast and colour balance of each image in [-1, 1]."""
+
+    def draw(low: float, high: float, *shape: int) -> torch.Tensor:
+        return low + (high - low) * torch.rand(len(images), *shape, generator=generator)
+
+    grey = images.mean(dim=(1, 2, 3), keepdim=True)
+    images = (images - grey) * draw(0.5, 1.5, 1, 1, 1) + grey
+    return (images * draw(0.6, 1.4, 3, 1, 1) + draw(-0.4, 0.4, 3, 1, 1)).clamp(-1, 1)
+
+
+def random_conv(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Filter each batch by a random 3 x 3 convolution over the colours (arXiv 1910.05396)."""
+    weight = torch.randn(3, 3, 3, 3, generator=generator) / 27**0.5
+    filtered = F.conv2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), weight)
+    filtered = torch.tanh(filtered)
+    plain = torch.rand(len(images), 1, 1, 1, generator=generator) < 0.3
+    return torch.where(plain, images, filtered)
+
+
+def _probe(outputs: int) -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, 32, 8, stride=4),
+        nn.ReLU(),
+        nn.Conv2d(32, 64, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(64, 64, 3, padding=1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(10),
+        nn.Flatten(),
+        nn.Linear(64 * 100, 128),
+        nn.ReLU(),
+        nn.Linear(128, outputs),
+    )
+
+
+def _to_images(frames: NDArray[np.uint8]) -> torch.Tensor:
+    images = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return images.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,139 @@
+"""What a study found, as a table on the terminal, a plot and a picture grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from stemob_wrappers.levels.study import Row, Study, recommend
+from stemob_wrappers.levels.table import Level
+from stemob_wrappers.pictures import grid, write_image
+from stemob_wrappers.pipeline import StemPipeline
+
+GRID_LOOKS = 3
+
+
+def print_levels(levels: Sequence[Level], backbone: str) -> None:
+    """Print what the steps of a backbone are as timesteps, alpha_bar and SNR."""
+    table = Table("inversion_steps", "timestep", "alpha_bar", "SNR", title=backbone)
+    for level in levels:
+        timestep = "-" if level.timestep is None else str(level.timestep)
+        cells = (timestep, f"{level.alpha_bar:.4f}", f"{level.snr:.3g}")
+        table.add_row(str(level.inversion_steps), *cells)
+    Console().print(table)
+
+
+def print_study(rows: Sequence[Row]) -> None:
+    """Print the rows, and the level that they recommend with what that rests on."""
+    columns = ("frames", "steps", "alpha_bar", "conv. pixels", "conv. latents", "clean cm")
+    table = Table(*columns, "perturbed cm", "(low-high)", "effector cm", "objects cm")
+    for row in rows:
+        table.add_row(*_cells(row))
+    console = Console()
+    console.print(table)
+    console.print(reasons(rows))
+
+
+def reasons(rows: Sequence[Row]) -> str:
+    """Say which level a study recommends, and on what grounds.
+
+    Example:
+        >>> reasons([])
+        'No level is recommended: nothing was read from the frames, as they came without positions.'
+    """
+    best = recommend(rows)
+    if best is None:
+        return (
+            "No level is recommended: nothing was read from the frames, as they came without "
+            "positions."
+        )
+    raw = [row for row in rows if row.name != "stem"]
+    beside = ", ".join(f"{row.name} {row.clean_cm:.1f} / {row.perturbed_cm:.1f}" for row in raw)
+    return (
+        f"Recommended: {best.backbone} {best.method}, inversion_steps={best.inversion_steps}, "
+        f"noise={best.noise!r} (alpha_bar {best.alpha_bar:.3f}): the lowest error on perturbed "
+        f"frames, {best.perturbed_cm:.1f} cm, of all settings whose error on clean frames, "
+        f"{best.clean_cm:.1f} cm, is within 0.5 cm of the lowest. Beside it, clean / perturbed: "
+        f"{beside}."
+    )
+
+
+def write_plot(rows: Sequence[Row], path: Path) -> None:
+    """Draw error and convergence over the noise level.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("plots need matplotlib: pip install 'stemob_wrappers[report]'") from error
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    errors, ratios = figure.subplots(1, 2)
+    for name, line in _lines(rows).items():
+        noise = [1 - row.alpha_bar for row in line]
+        (drawn,) = errors.plot(noise, [r.perturbed_cm for r in line], "o-", label=name)
+        errors.plot(noise, [r.clean_cm for r in line], "o:", color=drawn.get_color())
+        low, high = ([getattr(r, f"perturbed_{end}_cm") for r in line] for end in ("low", "high"))
+        errors.fill_between(noise, low, high, color=drawn.get_color(), alpha=0.15)
+        ratios.plot(noise, [r.pixels for r in line], "o-", label=f"{name}, pixels")
+        ratios.plot(noise, [r.latents for r in line], "o:", color=drawn.get_color())
+    for index, row in enumerate(row for row in rows if row.name != "stem"):
+        errors.axhline(row.perturbed_cm, color="grey", ls=("-", "--", "-.")[index % 3], lw=1)
+        errors.annotate(row.name, (0, row.perturbed_cm), fontsize=8, va="bottom")
+    errors.set(ylabel="probe error, cm (dotted: clean frames)", ylim=(0, None))
+    ratios.set(ylabel="look / layout distance (dotted: latents)", ylim=(0, None))
+    for axes in (errors, ratios):
+        axes.set_xlabel("noise level, 1 - alpha_bar")
+        axes.grid(alpha=0.3)
+    errors.legend(fontsize=8)
+    figure.savefig(path, dpi=120)
+
+
+def write_grid(study: Study, frames: NDArray[np.uint8], path: Path) -> None:
+    """Draw one state under some looks (rows), raw and at every level (columns)."""
+    looks = frames[:GRID_LOOKS, -1]
+    policy, method = study.noises[0], study.methods[0]
+    configs = [c for c in study.configs if c.noise == policy and c.method == method]
+    columns = [looks, *(StemPipeline(config, cache=False)(looks) for config in configs)]
+    labels = ["raw", *(f"{config.inversion_steps} steps" for config in configs)]
+    rows = [[column[look] for column in columns] for look in range(len(looks))]
+    names = ["as it is", *(f"look {look}" for look in range(1, len(looks)))]
+    write_image(path, grid(rows, names, labels))
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    def number(value: float, digits: int = 2) -> str:
+        return "-" if np.isnan(value) else f"{value:.{digits}f}"
+
+    is_stem = row.name == "stem"
+    return (
+        f"{row.backbone} {row.method} {row.noise}" if is_stem else row.name,
+        str(row.inversion_steps) if is_stem else "-",
+        number(row.alpha_bar, 3) if is_stem else "-",
+        number(row.pixels),
+        number(row.latents),
+        number(row.clean_cm, 1),
+        number(row.perturbed_cm, 1),
+        f"{number(row.perturbed_low_cm, 1)}-{number(row.perturbed_high_cm, 1)}",
+        number(row.effector_cm, 1),
+        number(row.objects_cm, 1),
+    )
+
+
+def _lines(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """The stem rows by backbone, method and policy; no noise starts every line of its backbone."""
+    stems = [row for row in rows if row.name == "stem"]
+    lines: dict[str, list[Row]] = {}
+    for row in stems:
+        if row.inversion_steps:
+            lines.setdefault(f"{row.backbone} {row.method} {row.noise}", []).append(row)
+    for line in lines.values():
+        start = [r for r in stems if not r.inversion_steps and r.backbone == line[0].backbone]
+        line[:0] = start[:1]
+    return lines

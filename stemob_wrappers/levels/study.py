@@ -1,0 +1,349 @@
+"""Which level? Convergence and structure kept, measured for many settings; a row of CSV for each.
+
+*Convergence* is the distance between one state under two appearances over the distance between two
+states under one appearance: below 1, a change of light or texture moves a frame less than a change
+of layout does. *Structure kept* is how well a small probe, trained on clean stem frames, reads
+positions from stem frames that are clean and that are perturbed.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.progress import Progress
+
+from stemob_wrappers.config import StemConfig
+from stemob_wrappers.levels.pairs import Pairs, load_pairs, read_pairs, render_pairs, save_pairs
+from stemob_wrappers.levels.probe import Augment, colour_jitter, probe_errors, random_conv
+from stemob_wrappers.noise import draw_noise, noise_key
+from stemob_wrappers.pipeline import StemPipeline, frame_digest
+
+PROBE_SEEDS = 5
+TEST_SHARE = 0.2
+CONVERGENCE_STATES = 64
+BATCH = 64
+BASELINES: dict[str, Augment | None] = {
+    "raw": None,
+    "raw + jitter": colour_jitter,
+    "raw + random conv": random_conv,
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table; errors are medians over the probe seeds, in cm.
+
+    Attributes:
+        name: ``"stem"`` or the baseline's name.
+        backbone, method, noise, inversion_steps: of the stem frames; empty for a baseline.
+        alpha_bar: noise level.
+        pixels, latents: convergence, lower is better; NaN where there are none.
+        clean_cm, perturbed_cm: the probe's error on clean and on perturbed test frames.
+        perturbed_low_cm, perturbed_high_cm: the lowest and highest of the seeds.
+        effector_cm, objects_cm: of the perturbed error, by what is read.
+    """
+
+    name: str
+    backbone: str = ""
+    method: str = ""
+    noise: str = ""
+    inversion_steps: int = 0
+    alpha_bar: float = 1.0
+    pixels: float = np.nan
+    latents: float = np.nan
+    clean_cm: float = np.nan
+    perturbed_cm: float = np.nan
+    perturbed_low_cm: float = np.nan
+    perturbed_high_cm: float = np.nan
+    effector_cm: float = np.nan
+    objects_cm: float = np.nan
+
+
+@dataclass(frozen=True)
+class Study:
+    """What to measure.
+
+    Attributes:
+        env_id: env to render the states of; or
+        folders: two folders of matching clean and perturbed images (no positions, so no probe).
+        backbones, methods, noises, steps: every combination is measured.
+        num_steps: steps of the whole process.
+        states, appearances, size, severity, seed: see ``render_pairs``.
+        probe_steps: optimiser steps of each probe.
+    """
+
+    env_id: str | None = None
+    folders: tuple[str, str] | None = None
+    backbones: tuple[str, ...] = ("embedded",)
+    methods: tuple[str, ...] = ("ddpm",)
+    noises: tuple[str, ...] = ("frame", "fixed")
+    steps: tuple[int, ...] = (0, 3, 5, 10, 15, 25)
+    num_steps: int = 50
+    states: int = 600
+    appearances: int = 5
+    size: int = 84
+    severity: int = 3
+    seed: int = 0
+    probe_steps: int = 300
+    probe_seeds: int = PROBE_SEEDS
+    configs: tuple[StemConfig, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        if (self.env_id is None) == (self.folders is None):
+            raise ValueError("name an env id, or a folder of clean and one of perturbed images")
+        configs = {
+            StemConfig(
+                backbone=backbone,
+                method=method,
+                # Nothing is drawn there, so one policy stands for all.
+                noise=self.noises[0] if steps == 0 or method in DETERMINISTIC else noise,
+                inversion_steps=steps,
+                num_steps=self.num_steps,
+                seed=self.seed,
+            ): None
+            for backbone in self.backbones
+            for method in self.methods
+            for noise in self.noises
+            for steps in self.steps
+            if steps or method == self.methods[0]  # without steps all methods are the codec alone
+        }
+        object.__setattr__(self, "configs", tuple(configs))
+
+
+DETERMINISTIC = ("ddim", "ddim-renoise", "ddim-fixed-point")
+
+
+def run_study(study: Study, out: Path, *, device: str | None = None) -> list[Row]:
+    """Measure every setting of a study; what ``out`` holds of the same study is not done again.
+
+    Args:
+        study: what to measure.
+        out: folder for ``pairs.safetensors`` and ``levels.csv``.
+        device: where the backbones run.
+
+    Returns:
+        the rows: baselines first, then the settings in their order.
+
+    Example:
+        >>> run_study(Study("stemob/Lift-v0"), Path("levels")) # doctest: +SKIP
+    """
+    folder = out / _digest_of_inputs(study)
+    pairs = _pairs(study, folder / "pairs.safetensors")
+    table = folder / "levels.csv"
+    done = read_rows(table)
+    found: list[Row] = []
+    jobs: list[str | StemConfig] = [*BASELINES, *study.configs]
+    with Progress() as progress:
+        for job in progress.track(jobs, description="levels"):
+            row = next((row for row in done if _is_row_of(row, job)), None)
+            if row is None:
+                row = _baseline(job, pairs, study) if isinstance(job, str) else None
+                row = row or _measure(job, pairs, study, device)  # pyright: ignore
+                _append(row, table)
+            found.append(row)
+    write_rows(found, out / "levels.csv")
+    return found
+
+
+def recommend(rows: Sequence[Row], slack_cm: float = 0.5) -> Row | None:
+    """Return the stem row with the lowest perturbed error whose clean error is hardly worse.
+
+    Args:
+        rows: of one study.
+        slack_cm: how much worse than the best stem row on clean frames it may be.
+
+    Returns:
+        a row, or None where nothing was read (folders of images have no positions).
+
+    Example:
+        >>> recommend([Row("stem", clean_cm=1.0, perturbed_cm=5.0)]).perturbed_cm
+        5.0
+    """
+    stems = [row for row in rows if row.name == "stem" and np.isfinite(row.perturbed_cm)]
+    if not stems:
+        return None
+    limit = min(row.clean_cm for row in stems) + slack_cm
+    return min((r for r in stems if r.clean_cm <= limit), key=lambda row: row.perturbed_cm)
+
+
+def convergence(features: NDArray[Any]) -> float:
+    """Distance across appearances over distance across states, by root mean square.
+
+    Args:
+        features: [A, S, ...], appearance 0 the unchanged one.
+
+    Example:
+        >>> convergence(np.array([[[0.0], [2.0]], [[1.0], [3.0]]]))
+        0.5
+    """
+    flat = features.reshape(*features.shape[:2], -1).astype(np.float64)
+    across_looks = np.sqrt(((flat[1:] - flat[:1]) ** 2).mean(-1)).mean()
+    others = np.roll(flat, 1, axis=1)
+    across_states = np.sqrt(((flat - others) ** 2).mean(-1)).mean()
+    return float(across_looks / across_states)
+
+
+# --- rows ----------------------------------------------------------------------------------------
+
+
+def _baseline(name: str, pairs: Pairs, study: Study) -> Row:
+    row = Row(name, pixels=convergence(pairs.frames[:, :CONVERGENCE_STATES]))
+    return dataclasses.replace(row, **_probe(pairs.frames, pairs, study, BASELINES[name]))
+
+
+def _measure(config: StemConfig, pairs: Pairs, study: Study, device: str | None) -> Row:
+    pipeline = StemPipeline(config, cache=False, device=device)
+    looks, states = pairs.frames.shape[:2]
+    stems = np.empty_like(pairs.frames)
+    latents: list[NDArray[np.float32]] = []
+    for look in range(looks):
+        for start in range(0, states, BATCH):
+            frames = pairs.frames[look, start : start + BATCH]
+            noise = _noise(pipeline, frames, look, start)
+            stems[look, start : start + BATCH] = pipeline(frames, noise=noise)
+            if start < CONVERGENCE_STATES:
+                tensors = (torch.from_numpy(frames), torch.from_numpy(noise))
+                inverted = pipeline.inverter.latents(*(t.to(pipeline.device) for t in tensors))
+                latents.append(inverted.float().numpy(force=True))
+    inverted = np.concatenate(latents).reshape(looks, -1, *latents[0].shape[1:])
+    row = Row(
+        "stem",
+        config.backbone,
+        config.method,
+        config.noise,
+        config.inversion_steps,
+        pipeline.inverter.alpha_bar,
+        convergence(stems[:, :CONVERGENCE_STATES]),
+        convergence(inverted),
+    )
+    return dataclasses.replace(row, **_probe(stems, pairs, study, None))
+
+
+def _noise(
+    pipeline: StemPipeline, frames: NDArray[np.uint8], look: int, start: int
+) -> NDArray[np.float32]:
+    """The noise that the pipeline would draw, each look being an episode of its own."""
+    keys = [
+        noise_key(
+            pipeline.config.noise,
+            frame=frame_digest(frame),
+            episode=bytes([look]),
+            count=look * 1_000_000 + start + index,
+        )
+        for index, frame in enumerate(frames)
+    ]
+    return draw_noise(pipeline.config.seed, keys, pipeline.noise_shape(*frames.shape[1:3]))
+
+
+def _probe(
+    frames: NDArray[np.uint8], pairs: Pairs, study: Study, augment: Augment | None
+) -> dict[str, float]:
+    if pairs.points is None:
+        return {}
+    held_out = max(2, round(TEST_SHARE * frames.shape[1]))
+    train, tests = frames[0, :-held_out], [look[-held_out:] for look in frames]
+    errors = np.array(
+        [
+            probe_errors(
+                train,
+                pairs.points[:-held_out],
+                tests,
+                pairs.points[-held_out:],
+                seed=seed,
+                steps=study.probe_steps,
+                augment=augment,
+            )
+            for seed in range(study.probe_seeds)
+        ]
+    )  # [seeds, looks, points]
+    perturbed = errors[:, 1:].mean(axis=1)
+    effector = [name == "end effector" for name in pairs.names]
+    overall = perturbed.mean(axis=1)
+    return {
+        "clean_cm": float(np.median(errors[:, 0].mean(axis=1))),
+        "perturbed_cm": float(np.median(overall)),
+        "perturbed_low_cm": float(overall.min()),
+        "perturbed_high_cm": float(overall.max()),
+        "effector_cm": _median_of(perturbed, np.array(effector)),
+        "objects_cm": _median_of(perturbed, ~np.array(effector)),
+    }
+
+
+def _median_of(errors: NDArray[np.float64], points: NDArray[np.bool_]) -> float:
+    return float(np.median(errors[:, points].mean(axis=1))) if points.any() else np.nan
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Read a table; none where there is no file."""
+    if not path.exists():
+        return []
+    kinds: dict[str, Any] = {
+        f.name: type(f.default) for f in dataclasses.fields(Row) if f.name != "name"
+    }
+    with path.open(newline="") as file:
+        return [
+            Row(line.pop("name"), **{name: kinds[name](text) for name, text in line.items()})
+            for line in csv.DictReader(file)
+        ]
+
+
+def write_rows(rows: Sequence[Row], path: Path) -> None:
+    """Write a table."""
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [f.name for f in dataclasses.fields(Row)])
+        writer.writeheader()
+        writer.writerows(dataclasses.asdict(row) for row in rows)
+
+
+def _append(row: Row, path: Path) -> None:
+    write_rows([*read_rows(path), row], path.with_suffix(".tmp"))
+    path.with_suffix(".tmp").replace(path)
+
+
+def _is_row_of(row: Row, job: str | StemConfig) -> bool:
+    if isinstance(job, str):
+        return row.name == job
+    ours = (row.name, row.backbone, row.method, row.noise, row.inversion_steps)
+    return ours == ("stem", job.backbone, job.method, job.noise, job.inversion_steps)
+
+
+def _pairs(study: Study, path: Path) -> Pairs:
+    if path.exists():
+        return load_pairs(path)
+    if study.folders is not None:
+        pairs = read_pairs(Path(study.folders[0]), Path(study.folders[1]))
+    else:
+        pairs = render_pairs(
+            str(study.env_id),
+            states=study.states,
+            appearances=study.appearances,
+            size=study.size,
+            severity=study.severity,
+            seed=study.seed,
+        )
+    save_pairs(pairs, path)
+    return pairs
+
+
+def _digest_of_inputs(study: Study) -> str:
+    """What all rows of a study share; another study in the same folder gets its own."""
+    shared = {
+        name: value
+        for name, value in dataclasses.asdict(study).items()
+        if name not in ("backbones", "methods", "noises", "steps", "configs")
+    }
+    text = json.dumps(shared, sort_keys=True)
+    return "work-" + hashlib.blake2b(text.encode(), digest_size=6).hexdigest()

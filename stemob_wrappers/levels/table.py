@@ -1,0 +1,100 @@
+"""A noise level by its names: inversion steps, timestep, alpha_bar, signal-to-noise ratio."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stemob_wrappers.backbones import load_backbone
+from stemob_wrappers.config import StemConfig
+from stemob_wrappers.schedule import NoiseSchedule
+
+
+@dataclass(frozen=True)
+class Level:
+    """One noise level.
+
+    Attributes:
+        inversion_steps: steps that reach it.
+        timestep: of the schedule, or None for no noise.
+        alpha_bar: share of signal variance that is left.
+        snr: alpha_bar / (1 - alpha_bar); infinite for no noise.
+    """
+
+    inversion_steps: int
+    timestep: int | None
+    alpha_bar: float
+    snr: float
+
+
+def level_table(schedule: NoiseSchedule, num_steps: int = 50) -> list[Level]:
+    """Return the levels that ``num_steps`` steps can reach, from no noise up.
+
+    Example:
+        >>> from stemob_wrappers.schedule import SD_SCHEDULE
+        >>> level_table(NoiseSchedule.from_config(SD_SCHEDULE))[10].timestep
+        181
+    """
+    levels = []
+    for inversion_steps in range(num_steps + 1):
+        timestep = schedule.timestep(num_steps, inversion_steps)
+        alpha_bar = schedule.alpha_bar(timestep)
+        snr = alpha_bar / (1 - alpha_bar) if alpha_bar < 1 else np.inf
+        levels.append(Level(inversion_steps, timestep, alpha_bar, snr))
+    return levels
+
+
+def at_level(
+    config: StemConfig,
+    *,
+    timestep: float | None = None,
+    alpha_bar: float | None = None,
+    snr: float | None = None,
+) -> StemConfig:
+    """Return a config with the ``inversion_steps`` that come nearest to a noise level.
+
+    The same alpha_bar is the same noise on every backbone; the same number of steps need not be.
+    A larger ``num_steps`` comes nearer: with as many as the schedule has, every timestep is met.
+
+    Args:
+        config: backbone and ``num_steps`` count, and all else is kept.
+        timestep: level as a timestep of the backbone's schedule; or
+        alpha_bar: as the share of signal variance that is left, in (0, 1]; or
+        snr: as the ratio of signal to noise variance, above 0.
+
+    Raises:
+        ValueError: not exactly one level was given, or it is out of range.
+
+    Example:
+        >>> at_level(StemConfig(), alpha_bar=0.63).inversion_steps
+        15
+    """
+    given = {"timestep": timestep, "alpha_bar": alpha_bar, "snr": snr}
+    named = {name: value for name, value in given.items() if value is not None}
+    if len(named) != 1:
+        raise ValueError(f"name one of timestep, alpha_bar and snr, received {named or 'none'}")
+    (name, value), schedule = named.popitem(), _schedule(config)
+    if name == "timestep" and not 0 <= value < schedule.num_train_timesteps:
+        last = schedule.num_train_timesteps - 1
+        raise ValueError(f"timestep must lie in 0 to {last}, received {value}")
+    if name == "alpha_bar" and not 0 < value <= 1:
+        raise ValueError(f"alpha_bar must lie above 0 and up to 1, received {value}")
+    if name == "snr" and not value > 0:
+        raise ValueError(f"snr must be above 0, received {value}")
+    levels = level_table(schedule, config.num_steps)
+    if name == "timestep":
+        # No noise is no timestep; it counts as one before the first.
+        distances = [
+            abs((-1 if level.timestep is None else level.timestep) - value) for level in levels
+        ]
+    else:
+        # Compared as shares of variance: the ratio has no bound.
+        target = value if name == "alpha_bar" else (1.0 if np.isinf(value) else value / (1 + value))
+        distances = [abs(level.alpha_bar - target) for level in levels]
+    return config.replace(inversion_steps=int(np.argmin(distances)))
+
+
+def _schedule(config: StemConfig) -> NoiseSchedule:
+    backbone = load_backbone(config.backbone, codec=config.codec, revision=config.revision)
+    return backbone.schedule
