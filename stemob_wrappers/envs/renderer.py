@@ -3,6 +3,7 @@
 # pyright: reportAttributeAccessIssue=false
 # (MuJoCo's compiled module has no type stubs.)
 
+import atexit
 import weakref
 from typing import Any
 
@@ -54,6 +55,7 @@ class CameraRenderer:
         """Free the render context; a later frame makes a new one."""
         if self._renderer is not None:
             self._free()
+            atexit.unregister(self._free)
             self._renderer = None
 
     def _open(self, model: Any) -> Any:
@@ -70,6 +72,9 @@ class CameraRenderer:
             renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
         self._options = mujoco.MjvOption()
         self._options.geomgroup[0] = 0  # robosuite keeps its collision geoms in this group
-        # Also at exit: MuJoCo's own finalisers complain when the interpreter goes down first.
+        # Also at exit, and before what MuJoCo registered there when it was imported: its finalisers
+        # complain once the display, or the interpreter, is gone.
         self._free = weakref.finalize(self, renderer.close)
+        self._free.atexit = False
+        atexit.register(self._free)
         return renderer
