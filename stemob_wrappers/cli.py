@@ -270,6 +270,54 @@ def visualize(
     typer.echo(f"{output}: {count} frames of {demo}")
 
 
+@app.command()
+def levels(
+    env_id: Annotated[str | None, typer.Argument(help="Env whose states are rendered.")] = None,
+    clean: Annotated[Path | None, typer.Option(help="Folder of clean images instead.")] = None,
+    perturbed: Annotated[
+        Path | None, typer.Option(help="Folder of the same states, perturbed.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for table, plot and picture.")] = Path("levels"),
+    table: Annotated[
+        bool, typer.Option("--table", help="Only print steps, timestep, alpha_bar and SNR.")
+    ] = False,
+    backbone: Annotated[list[str] | None, typer.Option(help="Repeat for several.")] = None,
+    method: Annotated[list[str] | None, typer.Option(help="Repeat for several.")] = None,
+    noise: Annotated[list[str] | None, typer.Option(help="Repeat for several.")] = None,
+    steps: Annotated[str, typer.Option(help="Inversion steps, by commas.")] = "0,3,5,10,15,25",
+    num_steps: NumSteps = 50,
+    states: Annotated[int, typer.Option(help="Layouts to render.")] = 600,
+    looks: Annotated[int, typer.Option(help="Appearances, the unchanged one included.")] = 5,
+    size: Annotated[int, typer.Option(help="Side of the frames in pixels.")] = 84,
+    severity: Annotated[int, typer.Option(help="Of the changes, 1 to 5.")] = 3,
+    seed: Annotated[int, typer.Option(help="Of layouts, looks and noise.")] = 0,
+) -> None:
+    """Measure which noise level to choose; run it again to go on where it stopped."""
+    from stemob_wrappers.levels.report import print_table, report_study
+    from stemob_wrappers.levels.study import Study
+
+    backbones = tuple(backbone or ["embedded"])
+    if table:
+        print_table(backbones, num_steps)
+        return
+    folders = None if clean is None or perturbed is None else (str(clean), str(perturbed))
+    study = Study(
+        env_id=env_id,
+        folders=folders,
+        backbones=backbones,
+        methods=tuple(method or ["ddpm"]),
+        noises=tuple(noise or ["frame", "fixed"]),
+        steps=tuple(int(part) for part in steps.split(",")),
+        num_steps=num_steps,
+        states=states,
+        appearances=looks,
+        size=size,
+        severity=severity,
+        seed=seed,
+    )
+    report_study(study, out)
+
+
 cache_app = typer.Typer(help="Look after a frame cache on disk.", no_args_is_help=True)
 app.add_typer(cache_app, name="cache")
 CachePath = Annotated[

@@ -10,33 +10,62 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from stemob_wrappers.levels.study import Row, Study, recommend
-from stemob_wrappers.levels.table import Level
+from stemob_wrappers.backbones import load_backbone
+from stemob_wrappers.levels.study import Row, Study, recommend, run_study, study_pairs
+from stemob_wrappers.levels.table import level_table
 from stemob_wrappers.pictures import grid, write_image
 from stemob_wrappers.pipeline import StemPipeline
 
 GRID_LOOKS = 3
+COLUMNS = (
+    *("frames", "steps", "alpha_bar", "pixels", "latents", "clean cm", "perturbed cm"),
+    *("(low-high)", "effector", "objects"),
+)
 
 
-def print_levels(levels: Sequence[Level], backbone: str) -> None:
-    """Print what the steps of a backbone are as timesteps, alpha_bar and SNR."""
-    table = Table("inversion_steps", "timestep", "alpha_bar", "SNR", title=backbone)
-    for level in levels:
-        timestep = "-" if level.timestep is None else str(level.timestep)
-        cells = (timestep, f"{level.alpha_bar:.4f}", f"{level.snr:.3g}")
-        table.add_row(str(level.inversion_steps), *cells)
-    Console().print(table)
+def print_table(backbones: Sequence[str], num_steps: int = 50) -> None:
+    """Print what the steps of backbones are as timesteps, alpha_bar and SNR.
+
+    Example:
+        >>> print_table(["embedded"], num_steps=10) # doctest: +SKIP
+    """
+    for backbone in backbones:
+        table = Table("inversion_steps", "timestep", "alpha_bar", "SNR", title=backbone)
+        for level in level_table(load_backbone(backbone).schedule, num_steps):
+            timestep = "-" if level.timestep is None else str(level.timestep)
+            cells = (timestep, f"{level.alpha_bar:.4f}", f"{level.snr:.3g}")
+            table.add_row(str(level.inversion_steps), *cells)
+        Console().print(table)
+
+
+def report_study(study: Study, out: Path) -> list[Row]:
+    """Run a study and write ``levels.csv``, ``levels.png`` and ``grid.png``; print the table.
+
+    Args:
+        study: what to measure.
+        out: folder of the files; what it holds of the same study is not measured again.
+
+    Raises:
+        ImportError: a package is missing that the env or the plot needs.
+
+    Example:
+        >>> report_study(Study("stemob/Lift-v0"), Path("levels")) # doctest: +SKIP
+    """
+    rows = run_study(study, out)
+    print_study(rows)
+    write_plot(rows, out / "levels.png")
+    write_grid(study, study_pairs(study, out).frames, out / "grid.png")
+    return rows
 
 
 def print_study(rows: Sequence[Row]) -> None:
     """Print the rows, and the level that they recommend with what that rests on."""
-    columns = ("frames", "steps", "alpha_bar", "conv. pixels", "conv. latents", "clean cm")
-    table = Table(*columns, "perturbed cm", "(low-high)", "effector cm", "objects cm")
+    table = Table(*COLUMNS)
     for row in rows:
         table.add_row(*_cells(row))
-    console = Console()
-    console.print(table)
-    console.print(reasons(rows))
+    # As wide as it is, also where no terminal says how wide that may be.
+    Console(width=120).print(table)
+    print(reasons(rows))
 
 
 def reasons(rows: Sequence[Row]) -> str:

@@ -128,7 +128,7 @@ def run_study(study: Study, out: Path, *, device: str | None = None) -> list[Row
 
     Args:
         study: what to measure.
-        out: folder for ``pairs.safetensors`` and ``levels.csv``.
+        out: folder for ``levels.csv`` and, in a folder inside, what a later run goes on from.
         device: where the backbones run.
 
     Returns:
@@ -137,9 +137,8 @@ def run_study(study: Study, out: Path, *, device: str | None = None) -> list[Row
     Example:
         >>> run_study(Study("stemob/Lift-v0"), Path("levels")) # doctest: +SKIP
     """
-    folder = out / _digest_of_inputs(study)
-    pairs = _pairs(study, folder / "pairs.safetensors")
-    table = folder / "levels.csv"
+    pairs = study_pairs(study, out)
+    table = out / _digest_of_inputs(study) / "levels.csv"
     done = read_rows(table)
     found: list[Row] = []
     jobs: list[str | StemConfig] = [*BASELINES, *study.configs]
@@ -320,7 +319,9 @@ def _is_row_of(row: Row, job: str | StemConfig) -> bool:
     return ours == ("stem", job.backbone, job.method, job.noise, job.inversion_steps)
 
 
-def _pairs(study: Study, path: Path) -> Pairs:
+def study_pairs(study: Study, out: Path) -> Pairs:
+    """Return a study's frames: those kept in ``out``, or rendered or read and then kept."""
+    path = out / _digest_of_inputs(study) / "pairs.safetensors"
     if path.exists():
         return load_pairs(path)
     if study.folders is not None:
