@@ -12,6 +12,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -331,8 +332,7 @@ def _convert(
     reader: Any, item: Item, stems: Stems, path: Path, advance: Callable[[int], None]
 ) -> list[str]:
     """Write one part; return what could not be read."""
-    temporary = path.with_name(f"{path.stem}.tmp{path.suffix}")
-    _remove(temporary)
+    temporary = path.with_name(f"{path.stem}.tmp{os.getpid()}{path.suffix}")
     try:
         failed = reader.convert(item, stems, temporary, advance)
     except CorruptSourceError as error:
@@ -373,8 +373,17 @@ _worker_stems: Stems | None = None
 
 def _start_worker(threads: int, settings: dict[str, Any]) -> None:
     global _worker_stems
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     _worker_stems = Stems(**settings)
+
+
+def _end_with_parent() -> None:
+    """Leave at once when the parent has died: it can no longer take the work, nor end this."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(reader: Any, item: Item, path: Path) -> tuple[list[str], int]:

@@ -102,6 +102,46 @@ def _convert_slowly(source: Path, target: Path) -> None:
     invert_dataset(source, target, CONFIG)
 
 
+def test_killed_workers_go_with_their_parent(
+    source: Path, expected: dict[str, Any], tmp_path: Path
+) -> None:
+    target = tmp_path / "stem.hdf5"
+    two = "import functools; invert_dataset = functools.partial(invert_dataset, workers=2)"
+    command = [sys.executable, "-c", CONVERT, str(source), str(target), two]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
+        children: set[int] = set()
+        for _ in range(600):
+            time.sleep(0.02)
+            children |= children_of(parent.pid)
+            if list(tmp_path.glob("stem.hdf5.parts/demo_*")) or parent.poll() is not None:
+                break
+        parent.kill()
+    assert len(children) >= 2
+    for _ in range(200):
+        if not any(map(is_running, children)):
+            break
+        time.sleep(0.05)
+    assert not any(map(is_running, children))
+    if not target.exists():
+        invert_dataset(source, target, CONFIG)
+    assert contents(target) == expected
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def children_of(pid: int) -> set[int]:
+    try:
+        listed = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return set()
+    return set(map(int, listed.split()))
+
+
 def test_workers_and_shards_change_no_byte(
     source: Path, expected: dict[str, Any], tmp_path: Path
 ) -> None:
