@@ -6,10 +6,10 @@ robosuite; public names are imported at first use.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stemob_wrappers import envs
+from stemob_wrappers.lazy import lazy_names
 
 __version__ = "0.1.0"
 
@@ -44,14 +44,4 @@ _HOMES = {
 envs.register()
 
 
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used (PEP 562): torch takes seconds."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

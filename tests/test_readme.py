@@ -17,7 +17,7 @@ def test_there_are_examples():
 def test_a_block_runs(code):
     if "stemob/" in code:
         pytest.importorskip("robosuite")
-    exec(compile(code, str(README), "exec"), {})
+    exec(compile(code, str(README), "exec"), {"__name__": "__main__"})
 
 
 def test_every_file_it_shows_is_there():

@@ -5,8 +5,9 @@ Names are imported at first use: h5py is an optional dependency.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from stemob_wrappers.lazy import lazy_names
 
 if TYPE_CHECKING:
     from stemob_wrappers.datasets.provenance import read_provenance
@@ -33,9 +34,4 @@ _HOMES = {
     "verify_dataset": "verify",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used (PEP 562)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

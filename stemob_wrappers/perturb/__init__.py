@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from stemob_wrappers.lazy import lazy_names
 
 if TYPE_CHECKING:
     from stemob_wrappers.perturb import suites
@@ -16,18 +17,7 @@ _HOMES = {
     "PixelPerturbation": "pixels",
     "ScenePerturbation": "scene",
     "VectorPixelPerturbation": "pixels",
+    "suites": "suites",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used (PEP 562): scenes need MuJoCo, pixels do not."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"{__name__}.{_HOMES.get(name, name)}")
-    value = getattr(module, name) if name in _HOMES else module
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)
