@@ -14,6 +14,7 @@ from stemob_wrappers.lazy import lazy_names
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from stemob_wrappers import datasets, perturb, vector
     from stemob_wrappers.backbones import load_backbone
     from stemob_wrappers.cache import FrameCache
     from stemob_wrappers.config import StemConfig
@@ -27,8 +28,11 @@ __all__ = [
     "StemConfig",
     "StemObservation",
     "StemPipeline",
+    "datasets",
     "load_backbone",
     "make",
+    "perturb",
+    "vector",
 ]
 
 _HOMES = {
@@ -37,8 +41,11 @@ _HOMES = {
     "StemConfig": "config",
     "StemObservation": "wrappers.observation",
     "StemPipeline": "pipeline",
+    "datasets": "datasets",
     "load_backbone": "backbones",
     "make": "wrappers.rendering",
+    "perturb": "perturb",
+    "vector": "vector",
 }
 
 envs.register()
