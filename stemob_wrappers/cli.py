@@ -357,7 +357,7 @@ def verify_cache(
 
 @cache_app.command()
 def prune(
-    size: Annotated[int, typer.Option("--bytes", help="Disk space to keep to.")],
+    size: Annotated[int, typer.Option("--bytes", min=0, help="Disk space to keep to.")],
     path: CachePath = None,
 ) -> None:
     """Remove the longest unread frames beyond a number of bytes."""

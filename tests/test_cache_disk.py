@@ -33,6 +33,8 @@ from stemob_wrappers.cache import FrameCache, as_cache, default_folder, recorded
 from stemob_wrappers.cache import disk as disk_module
 from stemob_wrappers.cache.disk import DiskTier
 from stemob_wrappers.cache.entry import HEADER_BYTES, MAX_FRAME_BYTES, pack_header, parse
+from stemob_wrappers.config import StemConfig
+from stemob_wrappers.pipeline import StemPipeline
 
 ENTRY_BYTES = 4096  # on disk, of the small frames used here
 
@@ -499,18 +501,20 @@ def test_threads_share_a_cache(tmp_path: Path) -> None:
     "steps", [20_000, pytest.param(1_000_000, marks=pytest.mark.slow)], ids="{} steps".format
 )
 def test_cached_steps_leak_neither_memory_nor_descriptors(tmp_path: Path, steps: int) -> None:
-    cache = FrameCache(tmp_path, memory_bytes=64 * 192, disk_bytes=200 * ENTRY_BYTES)
+    cache = FrameCache(tmp_path, memory_bytes=64 * 768, disk_bytes=200 * ENTRY_BYTES)
+    pipeline = StemPipeline(StemConfig(inversion_steps=5), cache)
+    frames = np.stack([frame_of(number, 16) for number in range(150)])
 
-    def step(count: int) -> None:
+    def step(count: int) -> None:  # two thirds of the frames come from disk
         for number in range(count):
-            key = key_of(number % 150)
-            if cache.get(key) is None:
-                cache.put(key, frame_of(number % 150))
+            pipeline(frames[number % 150 : number % 150 + 1])
 
     step(2_000)
+    computed = pipeline.stats.misses
     before = resident_bytes(), len(os.listdir("/proc/self/fd"))
     step(capped(steps))
     after = resident_bytes(), len(os.listdir("/proc/self/fd"))
+    assert pipeline.stats.misses == computed
     assert after[0] < 1.01 * before[0]
     assert after[1] == before[1]
 

@@ -158,7 +158,6 @@ def test_robomimics_own_reader_reads_it(converted: Path) -> None:
         seq_length=2,
         filter_by_attribute="train",
         load_next_obs=True,
-        hdf5_use_swmr=False,
     )
     assert len(reader) == 12
     sample = reader[7]
