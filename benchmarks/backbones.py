@@ -51,13 +51,12 @@ def build(part: str) -> tuple[torch.nn.Module, Callable[[Any, int], Any]]:
     if part == "SD autoencoder":
         from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
-        stages = (128, 256, 512, 512)
-        network = AutoencoderKL(
-            down_block_types=("DownEncoderBlock2D",) * 4,
-            up_block_types=("UpDecoderBlock2D",) * 4,
-            block_out_channels=stages,
-            layers_per_block=2,
-        )
+        stages: dict[str, Any] = {
+            "down_block_types": ("DownEncoderBlock2D",) * 4,
+            "up_block_types": ("UpDecoderBlock2D",) * 4,
+            "block_out_channels": (128, 256, 512, 512),
+        }
+        network = AutoencoderKL(**stages, layers_per_block=2)
 
         def reconstruct(m: Any, size: int) -> Any:
             return m.decode(m.encode(_draw(m, 3, size)).latent_dist.mode()).sample

@@ -84,6 +84,8 @@ def test_convergence_is_zero_without_and_grows_with_appearance():
     values = [convergence(states + strength * looks) for strength in (0.1, 0.5, 1.0)]
     assert values[0] < values[1] < values[2]
     assert values[1] == pytest.approx(5 * values[0])
+    by_hand = np.array([[0.0, 2.0], [1.0, 3.0], [5.0, 7.0]])[:, :, None]
+    assert convergence(by_hand) == ((1 + 5) / 2) / 2
 
 
 def planted_pairs(states=160, size=32, seed=0):
