@@ -32,17 +32,25 @@ def find_simulation(env: Any) -> Simulation:
     """
     layer = env
     while layer is not None:
-        known = vars(layer).get("_perturbed_simulation")
-        simulation = known or Simulation(layer)
-        if simulation.live_model() is not None:
-            layer._perturbed_simulation = simulation
-            return simulation
+        if model_of(layer) is not None:
+            if "_perturbed_simulation" not in vars(layer):
+                layer._perturbed_simulation = Simulation(layer)
+            return layer._perturbed_simulation
         layer = getattr(layer, "env", None)
     raise ValueError(
         f"ScenePerturbation needs an env with a MuJoCo model beneath; {env} has none (looked for "
         "an mujoco.MjModel as 'model' and for robosuite's 'sim'). For any other env whose "
         "observation holds images, use stemob_wrappers.perturb.PixelPerturbation."
     )
+
+
+def model_of(env: Any) -> Any:
+    """The `mujoco.MjModel` that this layer of an env holds now, or None."""
+    model = getattr(env, "model", None)
+    if isinstance(model, mujoco.MjModel):
+        return model
+    wrapped = getattr(getattr(getattr(env, "sim", None), "model", None), "_model", None)
+    return wrapped if isinstance(wrapped, mujoco.MjModel) else None
 
 
 class Simulation:
@@ -61,18 +69,10 @@ class Simulation:
         self.after_rebuild: Callable[[], None] | None = None
         self._install_hooks()
 
-    def live_model(self) -> Any:
-        """The `mujoco.MjModel` as it is now, or None where this layer has none."""
-        model = getattr(self.env, "model", None)
-        if isinstance(model, mujoco.MjModel):
-            return model
-        wrapped = getattr(getattr(getattr(self.env, "sim", None), "model", None), "_model", None)
-        return wrapped if isinstance(wrapped, mujoco.MjModel) else None
-
     @property
     def model(self) -> Any:
         """The `mujoco.MjModel` as it is now."""
-        return self.live_model()
+        return model_of(self.env)
 
     @property
     def data(self) -> Any:
@@ -111,7 +111,7 @@ class Simulation:
             return
         edit, self.edit = self.edit, None
         edit.restore()
-        if edit.model is self.live_model():
+        if edit.model is self.model:
             self.upload(edit.take_changed_textures())
             self.place_lights_and_cameras()
 
@@ -128,7 +128,8 @@ class Simulation:
             for value in vars(holder).values() if holder is not None else ():
                 if isinstance(value, mujoco.Renderer):
                     self._attach_renderer(value)
-        for context in getattr(getattr(self.robosuite, "sim", None), "render_contexts", ()):
+        context = self._robosuite_context()
+        if context is not None:
             self._attach_robosuite_context(context)
 
     def _contexts(self) -> list[tuple[Callable[[], None], Any]]:
@@ -144,9 +145,14 @@ class Simulation:
             if isinstance(value, mujoco.Renderer):
                 gl: Any = value._gl_context
                 found.append((gl.make_current, value._mjr_context))
-        for context in getattr(getattr(self.robosuite, "sim", None), "render_contexts", ()):
+        context = self._robosuite_context()
+        if context is not None:
             found.append((context.gl_ctx.make_current, context.con))
         return found
+
+    def _robosuite_context(self) -> Any:
+        """robosuite's own off-screen context, if it has one."""
+        return getattr(getattr(self.robosuite, "sim", None), "_render_context_offscreen", None)
 
     # --- hooks: on these instances alone, for what they offer no call for ------------------------
 
