@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from stemob_wrappers.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from stemob_wrappers.datasets.parts import Summary
     from stemob_wrappers.datasets.provenance import read_provenance
-    from stemob_wrappers.datasets.runner import Summary, invert_dataset
+    from stemob_wrappers.datasets.runner import invert_dataset
     from stemob_wrappers.datasets.shards import merge_shards
     from stemob_wrappers.datasets.torch_transform import StemTransform
     from stemob_wrappers.datasets.verify import verify_dataset
@@ -27,7 +28,7 @@ __all__ = [
 
 _HOMES = {
     "StemTransform": "torch_transform",
-    "Summary": "runner",
+    "Summary": "parts",
     "invert_dataset": "runner",
     "merge_shards": "shards",
     "read_provenance": "provenance",
