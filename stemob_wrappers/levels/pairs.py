@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 GRIP_SITE = "gripper0_right_grip_site"
+REACH = 0.25  # m from where a reset leaves the hand; farther off, cameras lose sight of it
+TRIES = 20
 FACTORS = ("lighting", "texture", "colour", "background")  # what changes a look and no layout
 
 
@@ -165,7 +167,12 @@ def _draw_layout(env: Any, simulation: Any, seed: int) -> _Layout:
     else:
         from stemob_wrappers.training.sources import stray
 
-        qpos = stray(model, data, np.array(data.qpos), rng)
+        home, site = np.array(data.qpos), _site(model, GRIP_SITE)
+        start, qpos = np.array(data.site_xpos[site]), home
+        for _ in range(TRIES):
+            qpos = stray(model, data, home, rng)
+            if np.linalg.norm(data.site_xpos[site] - start) < REACH:
+                break
     return _Layout(qpos, np.array(model.body_pos), np.array(model.body_quat))
 
 
