@@ -10,6 +10,7 @@ with or without the ``stemob/…`` ids, and any env that keeps an ``MjModel`` as
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -162,16 +163,16 @@ class Simulation:
         if hasattr(self.env, "mujoco_renderer"):
             call_after(self.env.mujoco_renderer, "_get_viewer", self._prepare_viewer)
         if isinstance(getattr(self.env, "_renderer", None), CameraRenderer):
-            call_after(self.env._renderer, "_open", self._attach_renderer)
+            call_after(self.env._renderer, "_open", self._camera_renderer_opened)
         self.attach_renderers()
 
-    def _robosuite_was_reset(self, _: None) -> None:
+    def _robosuite_was_reset(self, _robosuite: Any, _: None) -> None:
         """The model is final and no frame of the episode is rendered yet."""
         self.attach_renderers()
         if self.after_rebuild is not None:
             self.after_rebuild()
 
-    def _prepare_viewer(self, viewer: Any) -> None:
+    def _prepare_viewer(self, _renderer: Any, viewer: Any) -> None:
         """Gymnasium: markers are added to the frame that follows, and then forgotten."""
         # With one viewer Gymnasium does not do this itself, and draws into another env's context.
         viewer.make_context_current()
@@ -180,22 +181,25 @@ class Simulation:
         if self.edit is not None:
             viewer._markers.extend(self.edit.geoms)
 
+    def _camera_renderer_opened(self, _renderer: Any, renderer: Any) -> None:
+        self._attach_renderer(renderer)
+
     def _attach_renderer(self, renderer: Any) -> None:
+        call_after(renderer, "update_scene", self._scene_was_updated)
+
+    def _scene_was_updated(self, renderer: Any, _: None) -> None:
         """mujoco.Renderer: between its update_scene and its render."""
-
-        def add(_: None) -> None:
-            self._add_to_scene(renderer, renderer.scene)
-
-        call_after(renderer, "update_scene", add)
+        self._add_to_scene(renderer, renderer.scene)
 
     def _attach_robosuite_context(self, context: Any) -> None:
         """robosuite's own context updates and draws in one call: draw again, with the additions."""
         if "render" in vars(context):
             return
-        draw = context.render
+        known = weakref.ref(context)
 
         def render(width: int, height: int, camera_id: Any = None, segmentation: bool = False):
-            draw(width, height, camera_id=camera_id, segmentation=segmentation)
+            context: Any = known()
+            type(context).render(context, width, height, camera_id, segmentation)
             edit = self.edit
             if not segmentation and edit is not None and (edit.geoms or edit.flags):
                 self._add_to_scene(context, context.scn)
@@ -226,15 +230,19 @@ class Simulation:
         camera.azimuth, camera.elevation = azimuth + turn[0], elevation + turn[1]
 
 
-def call_after(owner: Any, method: str, callback: Callable[[Any], None]) -> None:
-    """Have every call of one instance's method followed by a callback with its result; once."""
+def call_after(owner: Any, method: str, callback: Callable[[Any, Any], None]) -> None:
+    """Have every call of one instance's method followed by ``callback(owner, result)``; once.
+
+    The owner is not kept alive by it: render contexts must be freed as soon as they are let go.
+    """
     if method in vars(owner):
         return
-    original = getattr(owner, method)
+    original, known = getattr(type(owner), method), weakref.ref(owner)
 
     def called(*args: Any, **kwargs: Any) -> Any:
-        result = original(*args, **kwargs)
-        callback(result)
+        owner = known()
+        result = original(owner, *args, **kwargs)
+        callback(owner, result)
         return result
 
     setattr(owner, method, called)
