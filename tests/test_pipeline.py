@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from stemob_wrappers.backbones import load_backbone
 from stemob_wrappers.cache import FrameCache
 from stemob_wrappers.config import METHODS, StemConfig
+from stemob_wrappers.identity import check_expected, fingerprint, frame_digest
 from stemob_wrappers.noise import draw_noise, noise_key
-from stemob_wrappers.pipeline import StemPipeline, check_expected, fingerprint, frame_digest
+from stemob_wrappers.pipeline import StemPipeline
 
 
 @pytest.fixture(scope="module")

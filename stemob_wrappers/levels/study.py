@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from stemob_wrappers.config import StemConfig
+from stemob_wrappers.identity import frame_digest
 from stemob_wrappers.levels.pairs import Pairs, load_pairs, read_pairs, render_pairs, save_pairs
 from stemob_wrappers.levels.probe import Augment, colour_jitter, probe_errors, random_conv
 from stemob_wrappers.noise import draw_noise, noise_key
-from stemob_wrappers.pipeline import StemPipeline, frame_digest
+from stemob_wrappers.pipeline import StemPipeline
 
 PROBE_SEEDS = 5
 TEST_SHARE = 0.2

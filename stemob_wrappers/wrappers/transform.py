@@ -16,7 +16,8 @@ from stemob_wrappers.cache import CacheLike, as_cache
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.datasets.provenance import expected_identity
 from stemob_wrappers.frames import FrameLayout
-from stemob_wrappers.pipeline import StemPipeline, StemStats, check_expected
+from stemob_wrappers.identity import check_expected
+from stemob_wrappers.pipeline import StemPipeline, StemStats
 from stemob_wrappers.spaces import Path, all_names, below, find_images, get, name, replace
 
 Keys = Sequence[str] | Mapping[str, Mapping[str, Any] | None] | None
