@@ -4,6 +4,8 @@
 PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
+# A test reads converted files with it; what it depends on (torchvision, …) reading does not need.
+WITHOUT_DEPENDENCIES := robomimic==0.3.0
 INSTALLED := .venv/.installed
 
 # Runs what follows it with MUJOCO_GL set to a backend that really renders here.
@@ -49,6 +51,7 @@ clean: ## remove what was built, but not .venv
 $(INSTALLED): pyproject.toml requirements.lock | system
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -r requirements.lock
+	$(BIN)/python -m pip install --no-deps $(WITHOUT_DEPENDENCIES)
 	$(BIN)/python -m pip install --no-deps -e .
 	@touch $@
 

@@ -5,6 +5,7 @@ from stemob_wrappers.pictures import grid, read_image, read_video, write_image, 
 
 RED = np.zeros((16, 16, 3), np.uint8)
 RED[..., 0] = 250
+CYAN = np.full_like(RED, 255) - RED
 
 
 def test_an_image_comes_back_as_it_was_written(tmp_path):
@@ -26,7 +27,7 @@ def test_a_video_keeps_count_and_channel_order(tmp_path, suffix):
 
 
 def test_a_grid_holds_every_image_at_its_place():
-    sheet = grid([[RED, 255 - RED], [RED, RED]], ["a", "b"], ["x", "y"], cell=32)
+    sheet = grid([[RED, CYAN], [RED, RED]], ["a", "b"], ["x", "y"], cell=32)
     reddish = (sheet == RED[0, 0]).all(axis=2)
     assert reddish.sum() == 3 * 32 * 32
 

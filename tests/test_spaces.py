@@ -11,7 +11,7 @@ from stemob_wrappers.frames import FrameLayout
 from stemob_wrappers.spaces import all_names, below, find_images, get, image_layout, name, replace
 
 
-def image(*shape, dtype=np.uint8, high=None, low=0):
+def image(*shape, dtype: type = np.uint8, high=None, low=0) -> spaces.Box:
     return spaces.Box(low, high or (255 if dtype == np.uint8 else 1), shape, dtype)
 
 
@@ -81,7 +81,7 @@ def test_images_are_found_wherever_they_lie_and_named_as_users_write_them():
         arm=spaces.Box(-1, 1, (7,)),
         front_depth=image(32, 32, 3),
         masks=spaces.Dict(front=image(32, 32, 3)),
-        **{"Segmentation": image(32, 32, 3)},
+        Segmentation=image(32, 32, 3),
     )
     found = find_images(space)
     assert {name(path) for path in found} == {
