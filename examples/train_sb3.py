@@ -28,7 +28,7 @@ class Settings:
     )
     num_envs: int = field(default=4, metadata={"help": "envs that run at once"})
     subprocesses: int = field(default=1, metadata={"help": "1: a process each, 0: all in this one"})
-    inversion_steps: int = field(default=10, metadata={"help": "of 50; 0 only encodes and decodes"})
+    inversion_steps: int = field(default=15, metadata={"help": "of 50; 0 only encodes and decodes"})
     frame_stack: int = field(default=3, metadata={"help": "frames that the policy sees at once"})
     steps: int = field(default=100_000, metadata={"help": "env steps to train for"})
     rollout: int = field(default=128, metadata={"help": "steps of each env between two updates"})

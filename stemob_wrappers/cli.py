@@ -41,7 +41,7 @@ def invert(
     ] = None,
     model: Model = "ddpm",
     num_steps: NumSteps = 50,
-    inversion_steps: InversionSteps = 10,
+    inversion_steps: InversionSteps = 15,
     backbone: Backbone = "embedded",
     seed: Seed = 0,
     grid: Annotated[
@@ -83,7 +83,10 @@ def train_backbone(
         Path | None, typer.Option(help="Folder of rendered scenes; rendered when missing.")
     ] = None,
     num_scenes: Annotated[int, typer.Option(help="Scenes to render, 144 frames each.")] = 76,
-    steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 10_000,
+    steps: Annotated[int, typer.Option(help="Optimiser steps of the codec.")] = 10_000,
+    denoiser_steps: Annotated[
+        int, typer.Option(help="Optimiser steps of the denoiser, for the DDIM methods; 0: none.")
+    ] = 1_600,
     seed: Annotated[int, typer.Option(help="Seed of scenes, weights, crops and noise.")] = 0,
     workers: Annotated[int, typer.Option(help="Processes that render.")] = 2,
     device: Annotated[str, typer.Option(help="Where the networks train.")] = "cpu",
@@ -92,15 +95,19 @@ def train_backbone(
     import shlex
     import sys
 
-    from stemob_wrappers.training.card import write_card
-    from stemob_wrappers.training.scenes import default_scenes_dir, render_scenes
-    from stemob_wrappers.training.train import TrainConfig, train_backbone
+    from stemob_wrappers.training.backbone import make_backbone
 
-    scenes = scenes or default_scenes_dir()
-    render_scenes(scenes, num_scenes=num_scenes, seed=seed, workers=workers)
-    train_backbone(scenes, out, TrainConfig(steps=steps, seed=seed), device=device)
-    command = shlex.join(["stemob", *sys.argv[1:]])
-    write_card(out, scenes, scenes.parent / "held-out", command, workers=workers)
+    make_backbone(
+        out,
+        scenes=scenes,
+        num_scenes=num_scenes,
+        steps=steps,
+        denoiser_steps=denoiser_steps,
+        seed=seed,
+        workers=workers,
+        device=device,
+        command=shlex.join(["stemob", *sys.argv[1:]]),
+    )
 
 
 @app.command()
@@ -115,7 +122,7 @@ def perturb(
     ] = "all",
     size: Annotated[int, typer.Option(help="Height and width of the frames.")] = 84,
     camera: Annotated[str | None, typer.Option(help="Camera; the env's own if left out.")] = None,
-    inversion_steps: InversionSteps = 10,
+    inversion_steps: InversionSteps = 15,
     backbone: Backbone = "embedded",
     seed: Annotated[int, typer.Option(help="Seed of the resets and changes.")] = 0,
 ) -> None:
@@ -148,7 +155,7 @@ def invert_dataset(
     ] = None,
     model: Model = "ddpm",
     num_steps: NumSteps = 50,
-    inversion_steps: InversionSteps = 10,
+    inversion_steps: InversionSteps = 15,
     image_size: Annotated[
         int | None,
         typer.Option("--image_size", "--resolution", help="Side that frames are inverted at."),
@@ -272,7 +279,9 @@ def visualize(
 
 @app.command()
 def levels(
-    env_id: Annotated[str | None, typer.Argument(help="Env whose states are rendered.")] = None,
+    env: Annotated[
+        str | None, typer.Option(help="Id of the env whose states are rendered.")
+    ] = None,
     clean: Annotated[Path | None, typer.Option(help="Folder of clean images instead.")] = None,
     perturbed: Annotated[
         Path | None, typer.Option(help="Folder of the same states, perturbed.")
@@ -302,7 +311,7 @@ def levels(
         return
     folders = None if clean is None or perturbed is None else (str(clean), str(perturbed))
     study = Study(
-        env_id=env_id,
+        env_id=env,
         folders=folders,
         backbones=backbones,
         methods=tuple(method or ["ddpm"]),

@@ -46,7 +46,7 @@ class StemConfig:
     backbone: str = "embedded"
     method: str = "ddpm"
     num_steps: int = 50
-    inversion_steps: int = 10
+    inversion_steps: int = 15
     noise: str = "frame"
     seed: int = 0
     codec: str | None = None

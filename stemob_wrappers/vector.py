@@ -62,7 +62,7 @@ class StemObservation(VectorWrapper[Any, Any, Any, Any, Any]):
         >>> import gymnasium as gym
         >>> from stemob_wrappers.vector import StemObservation
         >>> venv = gym.make_vec("stemob/Lift-v0", num_envs=2, vectorization_mode="async")
-        >>> venv = StemObservation(venv, inversion_steps=10)
+        >>> venv = StemObservation(venv, inversion_steps=15)
         >>> observations, infos = venv.reset(seed=0)
         >>> observations["agentview_image"].shape
         (2, 84, 84, 3)

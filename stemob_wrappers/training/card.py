@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import safe_open
 
+from stemob_wrappers.backbones.autoencoder import WEIGHTS_FILE
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.domain import psnr
 from stemob_wrappers.pipeline import StemPipeline
@@ -47,6 +49,8 @@ def write_card(
     index_path = backbone / "model_index.json"
     index = json.loads(index_path.read_text())
     index["held_out_psnr_db"] = figures
+    if (backbone / "unet").is_dir():
+        index["unet"] = ["stemob_wrappers", "StemDenoiser"]
     index_path.write_text(json.dumps(index, indent=2) + "\n")
     trained_on = [scene.frames.shape for scene in load_scenes(scenes)]
     text = _CARD.format(
@@ -56,6 +60,7 @@ def write_card(
         scenes=len(trained_on),
         frames=sum(shape[0] * shape[1] for shape in trained_on),
         minutes=_minutes(backbone / "losses.csv"),
+        denoiser=_denoiser(backbone),
         held_out="; ".join(", ".join(names) for names in HELD_OUT.values()),
         header=" | ".join(f"{n} steps" for n in LEVELS),
         rule=" | ".join("---" for _ in LEVELS),
@@ -95,6 +100,15 @@ def held_out_psnr(backbone: str, frames: NDArray[np.uint8]) -> dict[str, float]:
     return result
 
 
+def _denoiser(backbone: Path) -> str:
+    weights = backbone / "unet" / WEIGHTS_FILE
+    if not weights.is_file():
+        return "none, so method ddpm alone."
+    with safe_open(weights, "pt") as file:
+        count = sum(file.get_tensor(name).numel() for name in file.keys())  # noqa: SIM118
+    return f"`unet/`, own class `StemDenoiser`, {count / 1e6:.1f} M parameters, predicts the noise."
+
+
 def _minutes(losses: Path) -> float:
     """Sum the training time over all the runs that the log holds; each starts again at 0."""
     with open(losses) as file:
@@ -113,6 +127,7 @@ simulation. The noise schedule is Stable Diffusion's. No photographs were used.
 - Data: {frames} frames at 128 px of {scenes} rendered MuJoCo scenes, under random lights, textures,
   colours and cameras; MIT licence.
 - Training time: {minutes:.0f} minutes on two CPU cores.
+- Denoiser: {denoiser}
 - Never trained on: {held_out}, nor the `dev` and `test` textures, lights and colours.
 
 PSNR in dB of stem frames against their frames on held-out scenes, by inversion steps of 50 (0: the

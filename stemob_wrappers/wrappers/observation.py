@@ -51,7 +51,7 @@ class StemObservation(
     Example:
         >>> import gymnasium as gym
         >>> import stemob_wrappers
-        >>> env = stemob_wrappers.StemObservation(gym.make("stemob/Lift-v0"), inversion_steps=10)
+        >>> env = stemob_wrappers.StemObservation(gym.make("stemob/Lift-v0"), inversion_steps=15)
         >>> observation, info = env.reset(seed=0)
         >>> observation["agentview_image"].shape
         (84, 84, 3)

@@ -59,7 +59,7 @@ class StemVecEnv(VecEnvWrapper):
         >>> from stable_baselines3.common.env_util import make_vec_env
         >>> from stemob_wrappers.wrappers.sb3 import StemVecEnv
         >>> venv = make_vec_env("stemob_wrappers:stemob/Lift-v0", n_envs=4, seed=0)
-        >>> venv = StemVecEnv(venv, inversion_steps=10)
+        >>> venv = StemVecEnv(venv, inversion_steps=15)
         >>> model = PPO("MultiInputPolicy", venv).learn(10_000)  # doctest: +SKIP
     """
 

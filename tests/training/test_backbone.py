@@ -1,0 +1,27 @@
+import numpy as np
+import pytest
+
+from stemob_wrappers.backbones import load_backbone
+from stemob_wrappers.config import StemConfig
+from stemob_wrappers.pipeline import StemPipeline
+from stemob_wrappers.training.backbone import make_backbone
+
+
+@pytest.mark.slow
+def test_one_call_makes_a_backbone_for_every_method(tmp_path):
+    out = make_backbone(
+        tmp_path / "mine",
+        scenes=tmp_path / "scenes",
+        num_scenes=1,
+        steps=2,
+        denoiser_steps=2,
+        command="stemob train-backbone",
+    )
+    card = (out / "README.md").read_text()
+    assert "stemob train-backbone" in card
+    assert "StemDenoiser" in card
+    assert set(load_backbone(str(out)).figures) == {"84", "128"}
+    frames = np.zeros((2, 32, 32, 3), np.uint8)
+    for method in ("ddpm", "ddim"):
+        config = StemConfig(backbone=str(out), method=method)
+        assert StemPipeline(config)(frames).shape == frames.shape
