@@ -1,7 +1,8 @@
+import json
+
 import numpy as np
 import pytest
 
-from stemob_wrappers.backbones import load_backbone
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.pipeline import StemPipeline
 from stemob_wrappers.training.backbone import make_backbone
@@ -20,7 +21,8 @@ def test_one_call_makes_a_backbone_for_every_method(tmp_path):
     card = (out / "README.md").read_text()
     assert "stemob train-backbone" in card
     assert "StemDenoiser" in card
-    assert set(load_backbone(str(out)).figures) == {"84", "128"}
+    index = json.loads((out / "model_index.json").read_text())
+    assert set(index["held_out_psnr_db"]) == {"84", "128"}
     frames = np.zeros((2, 32, 32, 3), np.uint8)
     for method in ("ddpm", "ddim"):
         config = StemConfig(backbone=str(out), method=method)
