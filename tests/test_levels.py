@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -240,9 +243,22 @@ def test_rendered_pairs_are_one_layout_under_several_looks():
     assert np.abs(looks[2] - looks[1]).mean() > 1
 
 
+def test_the_backend_is_chosen_before_anything_renders():
+    code = (
+        "import os; from stemob_wrappers.levels.pairs import render_pairs;"
+        "render_pairs('InvertedPendulum-v5', states=4, appearances=2, size=16);"
+        "print(os.environ['MUJOCO_GL'])"
+    )
+    bare = {k: v for k, v in os.environ.items() if k not in ("MUJOCO_GL", "PYOPENGL_PLATFORM")}
+    done = subprocess.run([sys.executable, "-c", code], env=bare, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-1] in ("egl", "osmesa", "glfw")
+
+
 @pytest.mark.slow
-def test_rendered_pairs_of_a_robot_have_its_hand_and_objects():
-    pairs = render_pairs("stemob/Lift-v0", states=4, appearances=2)
+@pytest.mark.parametrize("env_id", ["stemob/Lift-v0", "stemob_wrappers:stemob/Lift-v0"])
+def test_rendered_pairs_of_a_robot_have_its_hand_and_objects(env_id):
+    pairs = render_pairs(env_id, states=4, appearances=2)
     assert pairs.names == ("end effector", "cube_main")
     assert pairs.points is not None
     assert pairs.points[:, 0].std() > 0.01

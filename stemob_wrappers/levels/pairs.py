@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stemob_wrappers.gl import ensure_gl
+
+SPLIT = "dev"  # of textures and seeds; results are reported on the other one
 GRIP_SITE = "gripper0_right_grip_site"
 REACH = 0.25  # m from where a reset leaves the hand; farther off, cameras lose sight of it
 TRIES = 20
@@ -46,7 +49,7 @@ def render_pairs(
     Only the "dev" split of textures and seeds is seen, never the one that results are reported on.
 
     Args:
-        env_id: a Gymnasium id with a MuJoCo model beneath.
+        env_id: a Gymnasium id with a MuJoCo model beneath, with or without ``module:`` before it.
         states: how many layouts.
         appearances: how many looks, the unchanged one included.
         size: side of the frames in pixels.
@@ -55,6 +58,7 @@ def render_pairs(
 
     Raises:
         ValueError: the env has no MuJoCo model, or a count is too small.
+        GLError: no OpenGL backend renders here.
 
     Example:
         >>> render_pairs("stemob/Lift-v0", states=4, appearances=2).frames.shape # doctest: +SKIP
@@ -70,11 +74,13 @@ def render_pairs(
         raise ValueError(
             f"need at least 4 states and 2 appearances, received {states} and {appearances}"
         )
-    sizes = {"size": size} if env_id.startswith("stemob/") else {"width": size, "height": size}
+    ensure_gl()
+    is_ours = env_id.rsplit(":")[-1].startswith("stemob/")
+    sizes = {"size": size} if is_ours else {"width": size, "height": size}
     env = gym.make(env_id, render_mode="rgb_array", disable_env_checker=True, **sizes)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # what this env has nothing of is left out
-        perturbed = ScenePerturbation(env, list(FACTORS), severity, seed, split="dev")
+        perturbed = ScenePerturbation(env, list(FACTORS), severity, seed, split=SPLIT)
     try:
         simulation = find_simulation(env)
         layouts = [
