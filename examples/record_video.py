@@ -18,7 +18,7 @@ def main() -> None:
     )
     parser.add_argument("--env", default="HalfCheetah-v5", help="a registered env without images")
     parser.add_argument("--size", type=int, default=128, help="of the frames, in pixels")
-    parser.add_argument("--inversion-steps", type=int, default=10, help="of 50; more hides more")
+    parser.add_argument("--inversion-steps", type=int, default=15, help="of 50; more hides more")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--folder", default="videos")
     parser.add_argument("--seed", type=int, default=0)

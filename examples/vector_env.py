@@ -18,7 +18,7 @@ def main() -> None:
     )
     parser.add_argument("--env", default="stemob/Lift-v0", help="a registered env with images")
     parser.add_argument("--num-envs", type=int, default=4)
-    parser.add_argument("--inversion-steps", type=int, default=10, help="of 50; more hides more")
+    parser.add_argument("--inversion-steps", type=int, default=15, help="of 50; more hides more")
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     settings = parser.parse_args()

@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument(
         "--render-size", type=int, help="observe frames rendered at this size: for envs without"
     )
-    parser.add_argument("--inversion-steps", type=int, default=10, help="of 50; more hides more")
+    parser.add_argument("--inversion-steps", type=int, default=15, help="of 50; more hides more")
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     settings = parser.parse_args()

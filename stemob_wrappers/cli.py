@@ -387,8 +387,12 @@ def main() -> None:
     """Run the command line; an expected error is one line, not a traceback."""
     import sys
 
+    from gymnasium.error import Error as GymnasiumError
+
+    from stemob_wrappers.gl import GLError
+
     try:
         app()
-    except (ValueError, TypeError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, GLError, GymnasiumError) as error:
         typer.echo(f"stemob: {error}", err=True)
         sys.exit(1)

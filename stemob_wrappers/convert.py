@@ -38,7 +38,7 @@ def invert_files(source: Path, target: Path, config: StemConfig, *, grid: bool =
 
     Raises:
         FileNotFoundError: there is no such source.
-        ValueError: nothing in it is an image or a video.
+        ValueError: nothing in it is an image or a video, or the target is the source.
 
     Example:
         >>> invert_files(Path("a.png"), Path("b.png"), StemConfig()) # doctest: +SKIP
@@ -52,6 +52,8 @@ def invert_files(source: Path, target: Path, config: StemConfig, *, grid: bool =
         _invert_video(source, target, StemPipeline(config, cache=False))
         return
     pairs = _image_pairs(source, target)
+    for image_path, stem_path in pairs:
+        _refuse_same(image_path, stem_path)
     pipelines = [
         StemPipeline(config.replace(inversion_steps=n), cache=False)
         for n in (_grid_steps(config) if grid else (config.inversion_steps,))
@@ -74,6 +76,11 @@ def _image_pairs(source: Path, target: Path) -> list[tuple[Path, Path]]:
     return [(path, target / path.name) for path in images]
 
 
+def _refuse_same(source: Path, target: Path) -> None:
+    if source.resolve() == target.resolve():
+        raise ValueError(f"{target} is the source itself and would be lost; write somewhere else")
+
+
 def _grid_steps(config: StemConfig) -> list[int]:
     return [n for n in GRID_STEPS if n <= config.num_steps]
 
@@ -86,6 +93,7 @@ def _level_sheet(image: Image, stems: list[Image], pipelines: list[StemPipeline]
 def _invert_video(source: Path, target: Path, pipeline: StemPipeline) -> None:
     if target.is_dir() or not target.suffix:
         target = target / source.name
+    _refuse_same(source, target)
     fps, count = video_properties(source)
     with Progress() as progress:
         task = progress.add_task("inverting", total=count or None)

@@ -45,6 +45,7 @@ def run_demo(out: Path, steps: int = 60) -> Path:
     console.print(f"MUJOCO_GL={ensure_gl()}, {SIZE} px, embedded backbone, one env, no GPU needed")
     table = Table("env", "control steps/s", "ms a step", "of it stem", "stem frames/s")
     rows, labels = [], []
+    pipelines = [StemPipeline(StemConfig(inversion_steps=n)) for n in LEVELS]
     for name, env in (
         ("Lift", gym.make("stemob/Lift-v0", size=SIZE, render_mode="rgb_array")),
         ("HalfCheetah", make_rendered("HalfCheetah-v5", size=SIZE)),
@@ -53,14 +54,14 @@ def run_demo(out: Path, steps: int = 60) -> Path:
         table.add_row(name, *_time_steps(wrapped, steps))
         for look, change in LOOKS.items():
             frame = _render_as(env, change)
-            stems = [StemPipeline(StemConfig(inversion_steps=n))(frame[None])[0] for n in LEVELS]
-            rows.append([frame, *stems])
+            rows.append([frame, *(pipeline(frame[None])[0] for pipeline in pipelines)])
             labels.append(f"{name}, {look}")
         wrapped.close()
     console.print(table)
     picture = out / "demo.png"
-    alpha_bars = [StemPipeline(StemConfig(inversion_steps=n)).inverter.alpha_bar for n in LEVELS]
-    columns = [f"{n} steps, ab={a:.2f}" for n, a in zip(LEVELS, alpha_bars, strict=True)]
+    columns = [
+        f"{p.config.inversion_steps} steps, ab={p.inverter.alpha_bar:.2f}" for p in pipelines
+    ]
     write_image(picture, grid(rows, labels, ["raw", *columns], cell=2 * SIZE))
     console.print(f"picture: {picture} (ab: the share of signal variance that is left)")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

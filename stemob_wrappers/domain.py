@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +32,10 @@ def expected_psnr(
     schedule: NoiseSchedule,
     size: int,
     alpha_bar: float,
-) -> float:
+) -> float | None:
     """Return what a model card leads to expect at a frame size and noise level, in dB.
+
+    None beyond the deepest level that the card states.
 
     Args:
         figures: PSNR in dB by frame size and by inversion steps of 50, as the index has them.
@@ -54,16 +55,18 @@ def expected_psnr(
         for steps, value in figures[nearest].items()
     )
     levels, values = zip(*points, strict=True)
+    if alpha_bar < levels[0]:
+        return None
     return float(np.interp(alpha_bar, levels, values))
 
 
-def warn_if_unknown(found: float, expected: float, backbone: str) -> None:
+def warn_if_unknown(found: float, expected: float | None, backbone: str) -> None:
     """Warn where frames come back far worse than the backbone's model card leads to expect.
 
     Example:
         >>> warn_if_unknown(27.0, 28.0, "embedded")
     """
-    if found < expected - MARGIN_DB:
+    if expected is not None and found < expected - MARGIN_DB:
         warnings.warn(
             f"backbone {backbone!r} does not know frames like these: they come back at "
             f"{found:.1f} dB PSNR, where its model card leads to expect {expected:.1f}. Objects "
@@ -71,13 +74,3 @@ def warn_if_unknown(found: float, expected: float, backbone: str) -> None:
             "backbone on your own scenes: stemob train-backbone --out DIR",
             stacklevel=2,
         )
-
-
-def read_figures(index: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """Return the held-out PSNR that a backbone's index states; empty where it states none.
-
-    Example:
-        >>> read_figures({})
-        {}
-    """
-    return dict(index.get("held_out_psnr_db", {}))

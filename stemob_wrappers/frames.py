@@ -1,4 +1,4 @@
-"""Frame arrays: checks, layouts, float and uint8, resizing, padding; numpy or torch alike.
+"""Frame arrays: checks, layouts, float and uint8; numpy or torch alike.
 
 The package works on *frames*: uint8 [N, H, W, 3], RGB, upright. A :class:`FrameLayout` says how
 such frames lie in somebody's image array (channels first, float, stacked) and converts both ways.

@@ -39,6 +39,10 @@ os._exit(0)  # at once: MuJoCo's finalisers complain when the interpreter goes d
 """
 
 
+class GLError(RuntimeError):
+    """No OpenGL backend renders here; the message says what to install."""
+
+
 @functools.cache
 def ensure_gl() -> str:
     """Make MuJoCo render without a display; return the backend: "egl", "osmesa", "glfw", ….
@@ -49,7 +53,7 @@ def ensure_gl() -> str:
     is imported: robosuite reads it at import only. The answer is kept for the process.
 
     Raises:
-        RuntimeError: no backend, or not the one ``MUJOCO_GL`` names, renders a frame. The message
+        GLError: no backend, or not the one ``MUJOCO_GL`` names, renders a frame. The message
             has each one's reason and the command that installs what is missing.
 
     Example:
@@ -61,12 +65,13 @@ def ensure_gl() -> str:
     if asked:
         obstacle = _obstacle(asked)
         if obstacle:
-            raise RuntimeError(f"MUJOCO_GL={asked} does not render here. {obstacle}")
+            raise GLError(f"MUJOCO_GL={asked} does not render here. {obstacle}")
         _adopt(asked)
         return asked
     if not sys.platform.startswith("linux"):
         return "cgl" if sys.platform == "darwin" else "wgl"  # MuJoCo's only choice there
-    if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+    display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if display and not _obstacle("glfw"):
         return "glfw"  # MuJoCo's own default
 
     obstacles = {}
@@ -76,7 +81,7 @@ def ensure_gl() -> str:
             _adopt(backend)
             return backend
     reasons = "\n".join(f"  {backend}: {reason}" for backend, reason in obstacles.items())
-    raise RuntimeError(
+    raise GLError(
         "MuJoCo needs an OpenGL library to render without a display; "
         f"none of {', '.join(PACKAGES)} works here:\n{reasons}\n"
         f"Both at once: {_install(*PACKAGES.values())}"

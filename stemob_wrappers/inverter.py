@@ -92,14 +92,14 @@ class FrameInverter:
         bucket = max(2, 1 << (count - 1).bit_length())
         codec = self.backbone.codec
 
-        started = time.perf_counter()
+        started = _now(frames.device)
         images = self._to_images(_pad_batch(frames, bucket), noise.dtype)
         latents = codec.encode(images)
-        encoded = time.perf_counter()
+        encoded = _now(frames.device)
         latents = self._invert(latents, _pad_batch(noise, bucket))
-        inverted = time.perf_counter()
+        inverted = _now(frames.device)
         stems = self._to_frames(codec.decode(latents)[:count], height, width)
-        decoded = time.perf_counter()
+        decoded = _now(frames.device)
 
         self.seconds["encode"] += encoded - started
         self.seconds["invert"] += inverted - encoded
@@ -175,6 +175,12 @@ def _network_stride(method: str, backbone: Backbone) -> int:
     if method == "ddpm":
         return codec.stride
     return math.lcm(codec.stride, codec.latent_stride * backbone.denoiser.stride)
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)  # so far its kernels are only queued
+    return time.perf_counter()
 
 
 def _pad_batch(batch: torch.Tensor, size: int) -> torch.Tensor:

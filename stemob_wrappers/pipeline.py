@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from stemob_wrappers.backbones import load_backbone
-from stemob_wrappers.cache import CacheLike, as_cache
+from stemob_wrappers.cache import CacheLike, FrameCache, as_cache
 from stemob_wrappers.config import StemConfig, as_config
 from stemob_wrappers.domain import expected_psnr, psnr, warn_if_unknown
 from stemob_wrappers.frames import check_frames
@@ -146,9 +146,11 @@ class StemPipeline:
                 zip(digests, episodes or [b""] * len(frames), strict=True)
             )
         ]
-        if needs_content:
-            return _like(frames, self._look_up_or_invert(frames, digests, keys))
-        return _like(frames, self._invert(frames, self._draw(frames, keys)))
+        if not needs_content:
+            return _like(frames, self._invert(frames, self._draw(frames, keys)))
+        if self.cache is None:
+            return _like(frames, self._invert_distinct(frames, digests, keys))
+        return _like(frames, self._look_up_or_invert(self.cache, frames, digests, keys))
 
     def noise_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """Shape [C, h, w] of the noise field of a frame of the given size.
@@ -181,8 +183,25 @@ class StemPipeline:
         self.stats.seconds.clear()
         self.stats.seconds.update(before)
 
-    def _look_up_or_invert(
+    def _invert_distinct(
         self, frames: Any, digests: list[bytes], noise_keys: list[bytes]
+    ) -> torch.Tensor:
+        """Compute each distinct frame once; nothing leaves the device."""
+        first: dict[tuple[bytes, bytes], int] = {}
+        pairs = list(zip(digests, noise_keys, strict=True))
+        for row, pair in enumerate(pairs):
+            first.setdefault(pair, row)
+        rows = list(first.values())
+        self.stats.hits += len(frames) - len(rows)
+        distinct = frames if len(rows) == len(frames) else frames[rows]
+        stems = self._invert(distinct, self._draw(frames, [noise_keys[row] for row in rows]))
+        if len(rows) == len(frames):
+            return stems
+        place = {pair: index for index, pair in enumerate(first)}
+        return stems[[place[pair] for pair in pairs]]
+
+    def _look_up_or_invert(
+        self, cache: FrameCache, frames: Any, digests: list[bytes], noise_keys: list[bytes]
     ) -> NDArray[np.uint8]:
         """Fill the result from the cache, then compute what is left in one call."""
         started = time.perf_counter()
@@ -192,7 +211,7 @@ class StemPipeline:
         stems = np.empty(frames.shape, np.uint8)
         misses = []
         for key, rows in rows_by_key.items():
-            stored = None if self.cache is None else self.cache.get(key)
+            stored = cache.get(key)
             if stored is None:
                 misses.append(key)
             else:
@@ -210,8 +229,7 @@ class StemPipeline:
         for key, stem in zip(misses, computed, strict=True):
             for row in rows_by_key[key]:
                 stems[row] = stem
-            if self.cache is not None:
-                self.cache.put(key, stem)
+            cache.put(key, stem)
         self._took("cache", started)
         return stems
 
@@ -248,7 +266,8 @@ class StemPipeline:
         return digests
 
     def _cache_key(self, digest: bytes, noise_key: bytes) -> bytes:
-        text = f"{CACHE_FORMAT} {self.fingerprint} ".encode() + noise_key + digest
+        # The dtype is no part of the identity, yet what it rounds must not be taken for another's.
+        text = f"{CACHE_FORMAT} {self.fingerprint} {self.dtype} ".encode() + noise_key + digest
         return hashlib.blake2b(text, digest_size=16).digest()
 
     def _check_noise(self, frames: Any, noise: Any) -> torch.Tensor:

@@ -18,6 +18,7 @@ from stemob_wrappers.cache import CacheLike
 from stemob_wrappers.config import StemConfig, as_config
 from stemob_wrappers.pipeline import StemStats
 from stemob_wrappers.wrappers.episodes import EpisodeKeys
+from stemob_wrappers.wrappers.observation import refuse_robosuite_gym_wrapper
 from stemob_wrappers.wrappers.transform import Keys, ObservationTransform
 
 
@@ -61,7 +62,7 @@ class StemObservation(VectorWrapper[Any, Any, Any, Any, Any]):
     Example:
         >>> import gymnasium as gym
         >>> from stemob_wrappers.vector import StemObservation
-        >>> venv = gym.make_vec("stemob/Lift-v0", num_envs=2, vectorization_mode="async")
+        >>> venv = gym.make_vec("stemob_wrappers:stemob/Lift-v0", 2, vectorization_mode="sync")
         >>> venv = StemObservation(venv, inversion_steps=15)
         >>> observations, infos = venv.reset(seed=0)
         >>> observations["agentview_image"].shape
@@ -83,6 +84,7 @@ class StemObservation(VectorWrapper[Any, Any, Any, Any, Any]):
         **config_overrides: Any,
     ) -> None:
         super().__init__(env)
+        refuse_robosuite_gym_wrapper(env)
         self.config = as_config(config).replace(**config_overrides)
         self._autoreset_mode = _autoreset_mode(env)
         self._transform = ObservationTransform(

@@ -47,3 +47,11 @@ def test_nothing_to_read_is_one_clear_error(tmp_path):
     with pytest.raises(ValueError, match="holds no image"):
         invert_files(tmp_path / "empty", tmp_path / "out", CONFIG)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_source_is_never_overwritten(tmp_path):
+    write_image(tmp_path / "in" / "a.png", picture(0))
+    for source, target in (("in", "in"), ("in/a.png", "in/a.png"), ("in/a.png", "in")):
+        with pytest.raises(ValueError, match="would be lost"):
+            invert_files(tmp_path / source, tmp_path / target, CONFIG)
+    np.testing.assert_array_equal(read_image(tmp_path / "in" / "a.png"), picture(0))

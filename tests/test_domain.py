@@ -26,8 +26,15 @@ def test_the_card_is_read_at_its_own_points_and_between_them():
         level = SCHEDULE.alpha_bar(SCHEDULE.timestep(50, int(steps)))
         assert expected_psnr(FIGURES, SCHEDULE, 84, level) == pytest.approx(stated)
     level = SCHEDULE.alpha_bar(SCHEDULE.timestep(50, 10))
-    assert 20.0 < expected_psnr(FIGURES, SCHEDULE, 84, level) < 26.0
+    between = expected_psnr(FIGURES, SCHEDULE, 84, level)
+    assert between is not None
+    assert 20.0 < between < 26.0
     assert expected_psnr(FIGURES, SCHEDULE, 120, 1.0) == 40.0
+
+
+def test_beyond_the_levels_of_the_card_nothing_is_expected():
+    assert expected_psnr(FIGURES, SCHEDULE, 84, SCHEDULE.alpha_bar(999)) is None
+    warn_if_unknown(1.0, None, "embedded")
 
 
 def test_only_a_large_error_warns_and_names_the_command():

@@ -50,5 +50,6 @@ def make_backbone(
         config = DenoiserConfig(steps=denoiser_steps, seed=seed)
         unet = train_denoiser(scenes, str(out), out / "denoiser", config, device=device)
         shutil.copytree(unet, out / "unet", dirs_exist_ok=True)
-    write_card(out, scenes, scenes.parent / "held-out", command, workers=workers)
+    holdout = scenes.parent / "held-out"
+    write_card(out, scenes, holdout, command, device=device, workers=workers)
     return out

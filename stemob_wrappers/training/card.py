@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
 
@@ -25,7 +26,7 @@ HELD_OUT_SCENES = 6
 
 
 def write_card(
-    backbone: Path, scenes: Path, holdout: Path, command: str, *, workers: int = 1
+    backbone: Path, scenes: Path, holdout: Path, command: str, *, device: str, workers: int = 1
 ) -> dict[str, Any]:
     """Measure a trained backbone and write its ``README.md``; the figures join its index too.
 
@@ -34,13 +35,15 @@ def write_card(
         scenes: folder that it was trained on.
         holdout: folder for the held-out scenes, rendered when missing.
         command: the command that made the backbone.
+        device: what it was trained on.
         workers: processes that render.
 
     Returns:
         PSNR in dB by frame size and inversion steps (0: the codec alone).
 
     Example:
-        >>> write_card(Path("backbone"), Path("scenes"), Path("held"), "stemob …") # doctest: +SKIP
+        >>> folders = Path("backbone"), Path("scenes"), Path("held-out")
+        >>> write_card(*folders, "stemob …", device="cpu") # doctest: +SKIP
     """
     figures = {
         str(size): held_out_psnr(str(backbone), held_out_frames(holdout / str(size), size, workers))
@@ -59,7 +62,10 @@ def write_card(
         training=json.dumps(index["training"]),
         scenes=len(trained_on),
         frames=sum(shape[0] * shape[1] for shape in trained_on),
+        size=trained_on[0][2],
         minutes=_minutes(backbone / "losses.csv"),
+        device=device,
+        threads=torch.get_num_threads(),
         denoiser=_denoiser(backbone),
         held_out="; ".join(", ".join(names) for names in HELD_OUT.values()),
         header=" | ".join(f"{n} steps" for n in LEVELS),
@@ -124,9 +130,9 @@ simulation. The noise schedule is Stable Diffusion's. No photographs were used.
 
 - Made by `{command}`
 - Settings: `{training}`
-- Data: {frames} frames at 128 px of {scenes} rendered MuJoCo scenes, under random lights, textures,
-  colours and cameras; MIT licence.
-- Training time: {minutes:.0f} minutes on two CPU cores.
+- Data: {frames} frames at {size} px of {scenes} rendered MuJoCo scenes, under random lights,
+  textures, colours and cameras; MIT licence.
+- Training time of the codec: {minutes:.0f} minutes on {device} with {threads} threads.
 - Denoiser: {denoiser}
 - Never trained on: {held_out}, nor the `dev` and `test` textures, lights and colours.
 

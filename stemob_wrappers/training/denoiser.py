@@ -81,8 +81,9 @@ def train_denoiser(
     frames = FrameSource(scenes)
     codec = load_backbone(backbone, device=device).codec
     out.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(config.seed)
-    model = StemDenoiser(codec.channels, config.width, config.deep_width).to(device)
+    with torch.random.fork_rng(devices=[]):  # the caller's generator stays as it is
+        torch.manual_seed(config.seed)
+        model = StemDenoiser(codec.channels, config.width, config.deep_width).to(device)
     average = StemDenoiser(**model.config).to(device)
     average.load_state_dict(model.state_dict())
     for network in (model, average):

@@ -81,8 +81,9 @@ def train_backbone(
     config = config or TrainConfig()
     frames = FrameSource(scenes)
     out.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(config.seed)
-    model = StemAutoencoder(config.latent_channels, config.width, config.context_width)
+    with torch.random.fork_rng(devices=[]):  # the caller's generator stays as it is
+        torch.manual_seed(config.seed)
+        model = StemAutoencoder(config.latent_channels, config.width, config.context_width)
     model.to(device).train()
     average = StemAutoencoder(**model.config).to(device)
     average.load_state_dict(model.state_dict())

@@ -121,9 +121,15 @@ class StemObservation(
         return self._transform([(observation, self._episodes.current)])[0]
 
 
-def refuse_robosuite_gym_wrapper(env: gym.Env[Any, Any]) -> None:
-    """Raise for robosuite's own GymWrapper: flat, upside-down images and resets without a seed."""
-    layer: Any = env
+def refuse_robosuite_gym_wrapper(env: Any) -> None:
+    """Raise for robosuite's own GymWrapper: flat, upside-down images and resets without a seed.
+
+    Args:
+        env: an env, or a vector env, whose sub-envs are looked through where this process has them.
+    """
+    for inner in getattr(env.unwrapped, "envs", ()):
+        refuse_robosuite_gym_wrapper(inner)
+    layer = env
     while layer is not None:
         kind = type(layer)
         if kind.__name__ == "GymWrapper" and kind.__module__.startswith("robosuite."):

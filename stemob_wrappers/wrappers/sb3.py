@@ -10,6 +10,7 @@ from stemob_wrappers.cache import CacheLike
 from stemob_wrappers.config import StemConfig, as_config
 from stemob_wrappers.pipeline import StemStats
 from stemob_wrappers.wrappers.episodes import EpisodeKeys
+from stemob_wrappers.wrappers.observation import refuse_robosuite_gym_wrapper
 from stemob_wrappers.wrappers.transform import Keys, ObservationTransform
 
 try:
@@ -76,6 +77,7 @@ class StemVecEnv(VecEnvWrapper):
         dtype: str = "float32",
         **config_overrides: Any,
     ) -> None:
+        refuse_robosuite_gym_wrapper(venv)
         self.config = as_config(config).replace(**config_overrides)
         self._transform = ObservationTransform(
             venv.observation_space,
