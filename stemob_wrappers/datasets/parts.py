@@ -155,7 +155,11 @@ def _convert_in_processes(
             failed += failures
             advance(frames)
     except BrokenProcessPool as error:
-        raise OSError("a worker process died (out of memory?)") from error
+        raise OSError(
+            "a worker process died: it ran out of memory (use fewer workers or smaller batches), "
+            "or the script that started the conversion lacks 'if __name__ == \"__main__\":' around "
+            "what it runs"
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +40,8 @@ class Stems:
     Args:
         config: what decides the frames of draw 0.
         draws: how many there are.
-        cache: a FrameCache, its folder, or None for memory.
+        cache: a FrameCache, its folder, or None for memory; of a FrameCache only the folder and
+            the budgets are used.
         device, dtype: where and in what precision the backbone runs.
         batch_size: frames that are sent to the network at once, rounded up to a power of two.
 
@@ -60,7 +62,9 @@ class Stems:
         batch_size: int = 64,
     ) -> None:
         self.batch_size = max(2, 1 << (batch_size - 1).bit_length())
-        self.cache = as_cache(cache)
+        given = as_cache(cache)
+        # A memory of our own over the same folder: it is emptied before every item.
+        self.cache = None if given is None else copy.copy(given)
         shared: Any = False if self.cache is None else self.cache
         self.pipelines = [
             StemPipeline(
