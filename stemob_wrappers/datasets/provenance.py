@@ -25,12 +25,13 @@ def provenance(
 
     Example:
         >>> sorted(provenance(StemPipeline()))
-        ['config', 'draws', 'fingerprint', 'identity', 'selection', 'versions']
+        ['config', 'draws', 'dtype', 'fingerprint', 'identity', 'selection', 'versions']
     """
     return {
         "config": pipeline.config.to_dict(),
         "fingerprint": pipeline.fingerprint,
         "identity": pipeline.identity,
+        "dtype": str(pipeline.dtype).removeprefix("torch."),
         "draws": draws,
         "selection": selection or {},
         "versions": {
@@ -72,9 +73,23 @@ def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
             if name.startswith(PREFIX)
         }
     return {
-        name: value if name == "fingerprint" else json.loads(value)
+        name: value if name in ("fingerprint", "dtype") else json.loads(value)
         for name, value in stored.items()
     }
+
+
+def is_converted(path: Path) -> bool:
+    """Whether an HDF5 file or a folder was written by ``invert_dataset``.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        OSError: a file that is no HDF5.
+    """
+    try:
+        read_provenance(path)
+    except ValueError:
+        return False
+    return True
 
 
 def write_attributes(data: Any, made_by: dict[str, Any]) -> None:

@@ -161,7 +161,7 @@ class RobomimicSource:
             for name in sorted(_demos(file), key=demo_number)[:demos]:
                 before = str(_group(file, f"data/{name}").attrs.get(SOURCE_ATTRIBUTE, name))
                 for path, (image, layout) in self.images(source, before).items():
-                    if not path.startswith("obs/"):
+                    if not path.startswith("obs/") or not len(image):
                         continue
                     for row in np.linspace(0, len(image) - 1, frames).astype(int):
                         raw, stem = (

@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from stemob_wrappers.cache import CacheLike, recorded_cache
 from stemob_wrappers.config import StemConfig, as_config
 from stemob_wrappers.datasets.contact_sheet import write_contact_sheet
 from stemob_wrappers.datasets.parts import Summary, convert_items, explained, remove
-from stemob_wrappers.datasets.provenance import is_hdf5, provenance
+from stemob_wrappers.datasets.provenance import SIDECAR, is_converted, is_hdf5, provenance
 from stemob_wrappers.datasets.stems import Stems
 
 PARTS_SUFFIX = ".parts"
@@ -71,14 +72,17 @@ def invert_dataset(
         FileNotFoundError: no such source.
         FileExistsError: the target is there, or parts of another conversion to it.
         BlockingIOError: another process is converting to the target.
-        ValueError: bad arguments, or nothing to convert in the source.
+        ValueError: bad arguments, nothing to convert in the source, a source that is converted
+            already, source and target within each other, or a folder in the place of the target
+            or of the parts that no conversion wrote.
         OSError: the result cannot be written; what is finished is kept for the next run.
 
     Example:
         >>> invert_dataset("demo.hdf5", "stem.hdf5", StemConfig(inversion_steps=5)) # doctest: +SKIP
     """
     config, source, target = as_config(config), Path(source), Path(target)
-    _check_arguments(draws, workers, batch_size, shard, source, target)
+    _check_arguments(draws, workers, batch_size, shard)
+    _check_places(source, target)
     reader = _open_source(source, keys, filter_key, num_trajs, draws)
     settings: dict[str, Any] = {
         "config": config,
@@ -90,6 +94,11 @@ def invert_dataset(
     with _locked(target) as folder:
         if target.exists() and not overwrite:
             raise FileExistsError(f"{target} is there already; name another target or --overwrite")
+        if target.is_dir() and not (target / SIDECAR).is_file():
+            raise ValueError(
+                f"{target} is a folder without {SIDECAR}, so no conversion wrote it and it is not "
+                "overwritten; name another target, or remove it yourself"
+            )
         stems = Stems(**settings, cache=cache)
         made_by = provenance(stems.pipelines[0], draws, reader.selection())
         _check_plan(folder, _plan(source, reader, batch_size, shard, made_by), overwrite)
@@ -118,15 +127,32 @@ def invert_dataset(
             if target.is_dir():
                 os.rename(target, folder / "replaced")
             os.replace(assembled, target)
-            if shard is None:
-                summary.contact_sheet = write_contact_sheet(
-                    target.with_name(target.name + ".html"),
-                    reader.sample_pairs(target),
-                    title=f"{source.name} → {target.name}",
-                    made_by=made_by,
-                )
+        if shard is None:
+            summary.contact_sheet = _write_contact_sheet(source, target, reader, made_by)
+        _remove_parts(folder)
         shutil.rmtree(folder)
     return summary
+
+
+def _write_contact_sheet(
+    source: Path, target: Path, reader: Any, made_by: dict[str, Any]
+) -> Path | None:
+    """Write the page beside the target, which is whole by now: a failure here is a warning."""
+    try:
+        return write_contact_sheet(
+            target.with_name(target.name + ".html"),
+            reader.sample_pairs(target),
+            title=f"{source.name} → {target.name}",
+            made_by=made_by,
+        )
+    except Exception as error:
+        warnings.warn(
+            f"{target} is finished, but its page of frames before and after could not be written "
+            f"({error})",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+        return None
 
 
 def _open_source(
@@ -151,6 +177,7 @@ def _open_source(
             h5py.File(source, "r").close()
         except OSError as error:
             raise OSError(f"{source} cannot be read as HDF5 ({error})") from error
+        _check_raw(source)
         chosen = None if keys is None else tuple(keys)
         return RobomimicSource(source, chosen, filter_key, num_trajs, draws)
     if keys is not None or filter_key is not None or num_trajs is not None:
@@ -160,7 +187,17 @@ def _open_source(
         )
     from stemob_wrappers.datasets.pictures import PicturesSource
 
+    if source.is_dir():
+        _check_raw(source)
     return PicturesSource(source, draws)
+
+
+def _check_raw(source: Path) -> None:
+    """Refuse to convert twice: no environment shows such frames."""
+    if is_converted(source):
+        raise ValueError(
+            f"{source} holds stem frames already; convert the raw data set that it was made from"
+        )
 
 
 def _check_arguments(
@@ -168,8 +205,6 @@ def _check_arguments(
     workers: int,
     batch_size: int,
     shard: tuple[int, int] | None,
-    source: Path,
-    target: Path,
 ) -> None:
     for name, value in (("draws", draws), ("workers", workers), ("batch_size", batch_size)):
         if value < 1:
@@ -179,14 +214,31 @@ def _check_arguments(
             f"the shard's index must lie in 0 to {shard[1] - 1} (number of shards less one), "
             f"received {shard[0]}"
         )
-    if source.resolve() == target.resolve():
+
+
+def _check_places(source: Path, target: Path) -> None:
+    """Refuse a target that would take the source with it, and a folder of parts not ours."""
+    read, written = source.resolve(), target.resolve()
+    if read == written:
         raise ValueError(f"source and target are the same, {source}; name another target")
+    if read.is_relative_to(written) or written.is_relative_to(read):
+        raise ValueError(
+            f"source and target must not lie within each other, received {source} and {target}; "
+            "name another target"
+        )
+    folder = _parts_folder(target)
+    names = {path.name for path in folder.glob("*")}
+    if "plan.json" not in names and names - {"lock", "plan.tmp"}:
+        raise ValueError(
+            f"{folder} is needed for the parts of the conversion, but holds something else; "
+            "move it away, or name another target"
+        )
 
 
 @contextlib.contextmanager
 def _locked(target: Path) -> Iterator[Path]:
     """Hold the folder of parts; the lock goes with the process, however it ends."""
-    folder = target.with_name(target.name + PARTS_SUFFIX)
+    folder = _parts_folder(target)
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "lock", "w") as lock:
         try:
@@ -221,6 +273,7 @@ def _plan(
         "batch_size": batch_size,
         "shard": shard and list(shard),
         "fingerprint": made_by["fingerprint"],
+        "dtype": made_by["dtype"],
     }
 
 
@@ -237,12 +290,21 @@ def _check_plan(folder: Path, plan: dict[str, Any], overwrite: bool) -> None:
                 f"{folder} holds parts of another conversion ({', '.join(differing)} differ); "
                 "finish it with the same arguments, or remove that folder or --overwrite"
             )
-    for item in folder.iterdir():
-        if item.name != "lock":
-            remove(item)
+    _remove_parts(folder)
     temporary = folder / "plan.tmp"
     temporary.write_text(json.dumps(plan, indent=2))
     os.replace(temporary, path)
+
+
+def _remove_parts(folder: Path) -> None:
+    """Remove all but lock and plan: they show whose folder it is, should this be cut short."""
+    for item in folder.iterdir():
+        if item.name not in ("lock", "plan.json"):
+            remove(item)
+
+
+def _parts_folder(target: Path) -> Path:
+    return target.with_name(target.name + PARTS_SUFFIX)
 
 
 def _same_file(descriptor: int, path: Path) -> bool:

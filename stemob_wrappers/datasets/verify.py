@@ -40,11 +40,16 @@ def verify_dataset(
         >>> verify_dataset("demo.hdf5", "stem.hdf5") # doctest: +SKIP
         []
     """
+    for path in map(Path, (source, target)):
+        if path.is_dir():
+            raise ValueError(f"{path} is a folder; only HDF5 data sets are verified")
     made_by = read_provenance(target)
-    if Path(target).is_dir():
-        raise ValueError(f"{target} is a folder; only HDF5 data sets are verified")
     stems = Stems(
-        StemConfig.from_dict(made_by["config"]), draws=made_by["draws"], cache=False, device=device
+        StemConfig.from_dict(made_by["config"]),
+        draws=made_by["draws"],
+        cache=False,
+        device=device,
+        dtype=made_by["dtype"],
     )
     problems = []
     if stems.pipelines[0].fingerprint != made_by["fingerprint"]:
@@ -71,8 +76,11 @@ def verify_dataset(
         for item in items:
             if item.name not in demos:
                 problems.append(f"{item.name} is missing")
-            else:
+                continue
+            try:
                 problems += _compare_demo(before, after, reader, item, stems)
+            except (OSError, KeyError, RuntimeError) as error:
+                problems.append(f"{item.name} cannot be compared ({error})")
     return problems
 
 
@@ -105,6 +113,8 @@ def _compare_demo(
         stem = demo.get(path)
         if stem is None or stem.shape != image.shape or stem.dtype != image.dtype:
             yield f"{demo.name}/{path}: {stem}, but the source has {image}"
+            continue
+        if not len(image):
             continue
         for row in np.unique(np.linspace(0, len(image) - 1, SAMPLED_FRAMES).astype(int)):
             raw = image[row]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemob_wrappers.config import StemConfig
+from stemob_wrappers.datasets.provenance import is_converted
 from stemob_wrappers.pictures import VIDEO_SUFFIXES, write_image, write_video
 
 
@@ -38,7 +39,8 @@ def visualize(
         fps: frames a second of a video.
 
     Raises:
-        FileNotFoundError, ValueError: no such file, demo or image.
+        FileNotFoundError, ValueError: no such file, demo or image, or a ``config`` for a source
+            that is converted already.
 
     Example:
         >>> visualize("stem.hdf5", "pictures", raw="demo.hdf5") # doctest: +SKIP
@@ -46,6 +48,8 @@ def visualize(
     """
     if every < 1:
         raise ValueError(f"every must be 1 or more, received {every}")
+    if config is not None and is_converted(Path(source)):
+        raise ValueError(f"{source} holds stem frames already; leave out the config")
     output = Path(output)
     frames = _side_by_side(
         Path(source), demo, key, None if raw is None else Path(raw), config, every

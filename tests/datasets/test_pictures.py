@@ -71,3 +71,25 @@ def test_nothing_to_convert(tmp_path: Path) -> None:
     write_image(tmp_path / "twice/a.jpg", image)
     with pytest.raises(ValueError, match=r"become a\.png"):
         invert_dataset(tmp_path / "twice", tmp_path / "stem", CONFIG)
+
+
+def test_source_and_target_do_not_swallow_each_other(folder: Path) -> None:
+    before = sorted(folder.parent.rglob("*"))
+    for target in (folder.parent, folder / "out", folder / "../frames/b"):
+        with pytest.raises(ValueError, match="within each other"):
+            invert_dataset(folder, target, CONFIG, overwrite=True)
+        assert sorted(folder.parent.rglob("*")) == before
+
+
+def test_only_a_converted_folder_is_overwritten_or_refused_as_source(
+    folder: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "stem"
+    target.mkdir()
+    (target / "notes.txt").write_text("precious")
+    with pytest.raises(ValueError, match=r"without stemob\.json"):
+        invert_dataset(folder, target, CONFIG, overwrite=True)
+    assert (target / "notes.txt").read_text() == "precious"
+    invert_dataset(folder, tmp_path / "other", CONFIG)
+    with pytest.raises(ValueError, match="stem frames already"):
+        invert_dataset(tmp_path / "other", tmp_path / "twice", CONFIG)

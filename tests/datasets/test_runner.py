@@ -18,8 +18,14 @@ import numpy as np
 import pytest
 from robomimic_files import contents, make_file
 
+from stemob_wrappers.cache import FrameCache
 from stemob_wrappers.config import StemConfig
-from stemob_wrappers.datasets import invert_dataset, merge_shards, read_provenance
+from stemob_wrappers.datasets import (
+    invert_dataset,
+    merge_shards,
+    read_provenance,
+    verify_dataset,
+)
 
 CONFIG = StemConfig(inversion_steps=5)
 CONVERT = """
@@ -196,6 +202,70 @@ def test_target_is_never_overwritten_unasked(source: Path, tmp_path: Path) -> No
     assert read_provenance(target)["config"] == CONFIG.to_dict()
     with pytest.raises(ValueError, match="the same"):
         invert_dataset(target, target, CONFIG, overwrite=True)
+
+
+def test_an_empty_demo_and_a_failing_page_stop_no_conversion(tmp_path: Path) -> None:
+    source = make_file(tmp_path / "demo.hdf5", demos=2)
+    with h5py.File(source, "r+") as file:
+        obs: Any = file["data/demo_1/obs"]
+        for name in list(obs):
+            image = obs[name]
+            del obs[name]
+            obs[name] = image[:0]
+    target = tmp_path / "stem.hdf5"
+    target.with_name("stem.hdf5.html").mkdir()  # in the place of the page
+    with pytest.warns(RuntimeWarning, match="finished, but its page"):
+        summary = invert_dataset(source, target, CONFIG)
+    assert (summary.items, summary.failed, summary.contact_sheet) == (2, [], None)
+    assert not target.with_name("stem.hdf5.parts").exists()
+    assert verify_dataset(source, target) == []
+    target.with_name("stem.hdf5.html").rmdir()
+    assert invert_dataset(source, target, CONFIG, overwrite=True).contact_sheet is not None
+
+
+def test_a_converted_file_is_not_converted_again(source: Path, tmp_path: Path) -> None:
+    invert_dataset(source, tmp_path / "stem.hdf5", CONFIG, num_trajs=1)
+    with pytest.raises(ValueError, match="stem frames already"):
+        invert_dataset(tmp_path / "stem.hdf5", tmp_path / "twice.hdf5", CONFIG)
+    assert [path.name for path in tmp_path.glob("twice*")] == []
+
+
+def test_a_folder_of_parts_that_is_not_ours_is_left_alone(source: Path, tmp_path: Path) -> None:
+    theirs = tmp_path / "stem.hdf5.parts" / "notes.txt"
+    theirs.parent.mkdir()
+    theirs.write_text("precious")
+    with pytest.raises(ValueError, match="holds something else"):
+        invert_dataset(source, tmp_path / "stem.hdf5", CONFIG, overwrite=True)
+    assert theirs.read_text() == "precious"
+    assert list(theirs.parent.iterdir()) == [theirs]
+
+
+def test_parts_of_another_precision_are_not_mixed_in(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "stem.hdf5"
+    interrupt(source, target)
+    with pytest.raises(FileExistsError, match="dtype differ"):
+        invert_dataset(source, target, CONFIG, dtype="float64")
+
+
+def test_a_given_cache_keeps_its_frames(source: Path, tmp_path: Path) -> None:
+    cache = FrameCache()
+    cache.put(bytes(16), np.zeros((8, 8, 3), np.uint8))
+    invert_dataset(source, tmp_path / "stem.hdf5", CONFIG, num_trajs=1, cache=cache)
+    assert cache.get(bytes(16)) is not None
+
+
+def test_a_dead_worker_is_explained(source: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from stemob_wrappers.datasets import invert_dataset\n"
+        "invert_dataset(sys.argv[1], sys.argv[2], dict(inversion_steps=5), workers=2)\n"
+    )
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    command = [sys.executable, str(script), str(source), str(tmp_path / "stem.hdf5")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "out of memory" in result.stderr
+    assert 'if __name__ == "__main__"' in result.stderr.rsplit("OSError", 1)[1]
 
 
 def test_parts_of_another_conversion_are_not_mixed_in(source: Path, tmp_path: Path) -> None:

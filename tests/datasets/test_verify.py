@@ -10,7 +10,8 @@ import pytest
 from robomimic_files import make_file
 
 from stemob_wrappers.config import StemConfig
-from stemob_wrappers.datasets import invert_dataset, verify_dataset
+from stemob_wrappers.datasets import invert_dataset, read_provenance, verify, verify_dataset
+from stemob_wrappers.datasets.stems import Stems
 
 CONFIG = StemConfig(inversion_steps=5)
 
@@ -75,3 +76,33 @@ def test_every_change_is_found(pair: tuple[Path, Path], change: Any, found: str)
     problems = verify_dataset(source, target)
     assert problems
     assert found in "\n".join(problems)
+
+
+def test_an_unreadable_chunk_is_a_problem_of_its_demo(pair: tuple[Path, Path]) -> None:
+    source, target = pair
+    with h5py.File(target) as file:
+        image: Any = file["data/demo_1/obs/eye_image"]
+        chunk = image.id.get_chunk_info(0)
+    with open(target, "r+b") as raw:
+        raw.seek(chunk.byte_offset)
+        raw.write(b"\xff" * 64)
+    problems = verify_dataset(source, target)
+    assert len(problems) == 1
+    assert problems[0].startswith("demo_1 cannot be compared")
+
+
+def test_frames_are_computed_again_in_their_precision(tmp_path: Path) -> None:
+    source = make_file(tmp_path / "demo.hdf5")
+    target = tmp_path / "stem.hdf5"
+    invert_dataset(source, target, CONFIG, num_trajs=1, dtype="float64")
+    assert read_provenance(target)["dtype"] == "float64"
+    with pytest.MonkeyPatch.context() as patch:
+        given = []
+        patch.setattr(verify, "Stems", lambda *a, **k: given.append(k["dtype"]) or Stems(*a, **k))
+        assert verify_dataset(source, target) == []
+    assert given == ["float64"]
+
+
+def test_folders_are_refused(pair: tuple[Path, Path]) -> None:
+    with pytest.raises(ValueError, match="only HDF5"):
+        verify_dataset(pair[0].parent, pair[1])

@@ -48,6 +48,8 @@ def test_raw_beside_stem(source: Path, tmp_path: Path) -> None:
         picture = read_image(folder / "image_4.png")
         np.testing.assert_array_equal(picture[:, :16], raw[4])
         assert np.abs(picture[:, 16:].astype(int) - stems[4]).max() <= 1
+    with pytest.raises(ValueError, match="stem frames already"):
+        visualize(tmp_path / "stem.hdf5", tmp_path, config=CONFIG)
     assert visualize(source, tmp_path / "demo.mp4") == 6
     assert sum(1 for _ in read_video(tmp_path / "demo.mp4")) == 6
 
