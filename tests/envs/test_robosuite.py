@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import warnings
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -16,6 +17,7 @@ from gymnasium.utils.env_checker import check_env
 
 from stemob_wrappers import envs
 from stemob_wrappers.envs.robosuite import RobosuiteEnv
+from stemob_wrappers.wrappers.observation import StemObservation
 
 if importlib.util.find_spec("robosuite") is None:
     pytest.skip("needs robosuite", allow_module_level=True)
@@ -85,6 +87,17 @@ def test_gymnasiums_checker_passes(env):
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", message=".*A Box observation space m")
         check_env(env.unwrapped)
+
+
+def test_gymnasiums_checker_passes_on_stem_frames_and_the_spec_rebuilds_them():
+    env = StemObservation(gym.make("stemob/Lift-v0", render_mode="rgb_array"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        check_env(env, skip_render_check=False)
+    again = gym.make(env.spec)
+    assert identical([env.reset(seed=2)[0]], [again.reset(seed=2)[0]])
+    env.close()
+    again.close()
 
 
 def test_observations_are_in_the_space(env):
@@ -202,6 +215,30 @@ def test_full_quality_is_robosuites_own_picture_turned_upright(full):
     context.vopt.geomgroup[0] = 0
     theirs = full.simulator.sim.render(camera_name="agentview", width=84, height=84)
     assert np.abs(observation["agentview_image"].astype(int) - theirs[::-1]).max() <= 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", envs.TASKS)
+@pytest.mark.filterwarnings("ignore:.*A Box observation space m")
+def test_every_task_is_a_gymnasium_env_that_shows_robosuites_own_picture(task):
+    from robosuite.utils.binding_utils import MjRenderContextOffscreen
+
+    env = gym.make(f"stemob/{task}-v0", render_quality="full", render_mode="rgb_array")
+    bare: Any = env.unwrapped
+    check_env(bare, skip_render_check=False)
+
+    first, _ = env.reset(seed=4)
+    env.reset(seed=5)
+    again, _ = env.reset(seed=4)
+    assert env.observation_space.contains(again)
+    assert identical([first], [again])
+
+    context = MjRenderContextOffscreen(bare.simulator.sim, device_id=-1)
+    context.vopt.geomgroup[0] = 0
+    theirs = bare.simulator.sim.render(camera_name="agentview", width=84, height=84)
+    assert theirs.std() > 5
+    assert np.abs(again["agentview_image"].astype(int) - theirs[::-1]).max() <= 2
+    env.close()
 
 
 def test_fast_quality_drops_multisampling_shadows_and_reflections(env, full):
