@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import multiprocessing
 import os
 import pickle
@@ -311,6 +312,20 @@ def test_looking_after_the_folder(tier: DiskTier) -> None:
     assert tier.stats().entries == 0
     tier.put(key_of(1), frame_of(1))
     assert tier.get(key_of(1)) is not None
+
+
+def test_clearing_waits_for_another_eviction_and_storing_does_not(tmp_path: Path) -> None:
+    tier = DiskTier(tmp_path, 2 * ENTRY_BYTES)
+    tier.put(key_of(0), frame_of(0))
+    with open(tmp_path / disk_module.FOLDER / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for number in range(1, 4):
+            tier.put(key_of(number), frame_of(number))
+        assert tier.stats().entries == 4
+        release = threading.Timer(0.3, fcntl.flock, (lock, fcntl.LOCK_UN))
+        release.start()
+        assert tier.clear() == 4
+        release.join()
 
 
 def test_a_folder_removed_under_way_is_made_anew(tier: DiskTier) -> None:

@@ -131,22 +131,26 @@ class DiskTier:
                 self._swept = False
                 return
             if self._add_used(size) > self.max_bytes:
-                self.prune(self.max_bytes)
+                self._evict(self.max_bytes, wait=False)
         except OSError as error:
             self._warn_once("write", error)
 
     def prune(self, max_bytes: int) -> int:
         """Remove the longest unread frames unless all fit; return how many went.
 
-        One process at a time does it; the others go on, and 0 is what they get.
+        One process at a time does it; this waits for another one that is evicting.
 
         Raises:
             OSError: the folder cannot be listed or changed.
         """
+        return self._evict(max_bytes, wait=True)
+
+    def _evict(self, max_bytes: int, *, wait: bool) -> int:
+        """Remove as ``prune`` does; without ``wait``, leave it to another process at work."""
         if not self._is_safe(self._root):
             return 0
         self._sweep()
-        with self._eviction_lock() as locked:
+        with self._eviction_lock(wait) as locked:
             if not locked:
                 return 0
             counted = self._add_used(0)
@@ -287,10 +291,10 @@ class DiskTier:
             os.close(descriptor)
 
     @contextlib.contextmanager
-    def _eviction_lock(self) -> Iterator[bool]:
+    def _eviction_lock(self, wait: bool) -> Iterator[bool]:
         descriptor = os.open(f"{self._root}/lock", _COUNT, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield True
         except BlockingIOError:
             yield False
