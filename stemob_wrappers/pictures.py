@@ -99,6 +99,7 @@ def write_video(path: Path, frames: Iterable[Image], fps: float) -> int:
 
     Raises:
         ValueError: no frame at all, or a format that OpenCV does not write here.
+        OSError: not every frame arrived in the file, as on a full disk.
 
     Example:
         >>> write_video(Path("episode.mp4"), [np.zeros((84, 84, 3), np.uint8)], 20) # doctest: +SKIP
@@ -120,6 +121,11 @@ def write_video(path: Path, frames: Iterable[Image], fps: float) -> int:
         if writer is None:
             raise ValueError(f"no frame to write to {path}")
         writer.release()
+        written = _count_frames(temporary)
+        if written != count:  # the writer itself says nothing
+            raise OSError(
+                f"{path}: only {written} of {count} frames could be written; is the disk full?"
+            )
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -176,6 +182,16 @@ def grid(
 def _write(sheet: Image, text: str, left: int, baseline: int) -> None:
     font, black = cv2.FONT_HERSHEY_SIMPLEX, (0, 0, 0)
     cv2.putText(sheet, text, (left, baseline), font, 0.5, black, 1, cv2.LINE_AA)
+
+
+def _count_frames(path: Path) -> int:
+    """How many frames a video really holds, whatever its header says."""
+    capture = cv2.VideoCapture(str(path))
+    count = 0
+    while capture.grab():
+        count += 1
+    capture.release()
+    return count
 
 
 def _open_video(path: Path) -> cv2.VideoCapture:

@@ -1,3 +1,5 @@
+import resource
+
 import numpy as np
 import pytest
 
@@ -24,6 +26,20 @@ def test_a_video_keeps_count_and_channel_order(tmp_path, suffix):
     red, green, blue = frames[0].mean(axis=(0, 1))
     assert red > 200
     assert max(green, blue) < 50
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi"])
+def test_a_video_that_does_not_fit_is_an_error(tmp_path, suffix):
+    """A limit on file sizes stands for the full disk."""
+    frames = np.random.default_rng(0).integers(0, 256, (20, 64, 64, 3), np.uint8)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"of 20 frames could be written"):
+            write_video(tmp_path / f"a{suffix}", frames, fps=10)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_grid_holds_every_image_at_its_place():
