@@ -1,7 +1,9 @@
 """Folders of images and videos, and single videos.
 
 An image becomes a PNG of the same name, so that no lossy format changes its frames; a video keeps
-its container. Everything else in the folder is copied.
+its container. Everything else in the folder is copied bit for bit: what is no picture, pictures
+whose path speaks of depth, segmentation, mask, normal or flow, and images that are not of three
+channels of 8 bits.
 """
 
 from __future__ import annotations
@@ -11,10 +13,12 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,6 +33,7 @@ from stemob_wrappers.pictures import (
     write_image,
     write_video,
 )
+from stemob_wrappers.spaces import NOT_COLOUR
 
 
 @dataclass(frozen=True)
@@ -52,9 +57,9 @@ class PicturesSource:
         """A part per image or video and draw.
 
         Raises:
-            ValueError: there is no image or video, or two images would get one name.
+            ValueError: there is no image or video, or two files would get one name.
         """
-        files = self._files()
+        files, copied = self._files
         if self.path.is_file() and self.draws > 1:
             raise ValueError("several draws of one video need a folder: put the video into one")
         if not files:
@@ -67,10 +72,10 @@ class PicturesSource:
             for draw in range(self.draws)
             for index, file in enumerate(files)
         ]
-        results = [_result_name(item) for item in made]
+        results = [_result_name(item) for item in made] + list(map(str, copied))
         twice = sorted({name for name in results if results.count(name) > 1})
         if twice:
-            raise ValueError(f"several images would become {twice[0]}; rename one of them")
+            raise ValueError(f"several files would become {twice[0]}; rename one of them")
         return made
 
     def selection(self) -> dict[str, Any]:
@@ -97,7 +102,7 @@ class PicturesSource:
         """Write the stem frames of a file.
 
         Raises:
-            CorruptSourceError: the file cannot be read.
+            CorruptSourceError: the file cannot be read, or is a video of a format not written.
             OSError: the part cannot be written.
         """
         stems.begin()
@@ -111,7 +116,7 @@ class PicturesSource:
                 encoded = part.with_name(part.name + ".png")
                 write_image(encoded, next(self._stems(item, stems, advance)))
         except ValueError as error:
-            raise CorruptSourceError(f"{item.source} cannot be read ({error})") from error
+            raise CorruptSourceError(f"{item.source}: {error}") from error
         os.replace(encoded, part)
         return []
 
@@ -132,11 +137,9 @@ class PicturesSource:
                 result = target / _result_name(item)
                 result.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(parts[item], result)
-        for file in self.path.rglob("*"):
-            if file.is_file() and not _is_picture(file):
-                copy = target / file.relative_to(self.path)
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(file, copy)
+        for file in self._files[1]:
+            (target / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(self.path / file, target / file)
         target.mkdir(exist_ok=True)
         (target / SIDECAR).write_text(json.dumps(made_by, indent=2) + "\n")
         return failed
@@ -151,11 +154,18 @@ class PicturesSource:
             if result.exists():
                 yield item.source, next(_frames(self._path(item))), next(_frames(result))
 
-    def _files(self) -> list[Path]:
+    @cached_property
+    def _files(self) -> tuple[list[Path], list[Path]]:
+        """Files to convert and files to copy, below the folder; looked at once."""
         if self.path.is_file():
-            return [Path(self.path.name)] if _is_video(self.path) else []
-        found = [p for p in self.path.rglob("*") if p.is_file() and _is_picture(p)]
-        return sorted(file.relative_to(self.path) for file in found)
+            return [Path(self.path.name)] if _is_video(self.path) else [], []
+        converted, copied = [], []
+        for path in sorted(path for path in self.path.rglob("*") if path.is_file()):
+            file = path.relative_to(self.path)
+            named_other = any(word in str(file).lower() for word in NOT_COLOUR)
+            is_frames = not named_other and (_is_video(file) or _is_colour_image(path))
+            (converted if is_frames else copied).append(file)
+        return converted, copied
 
     def _path(self, item: Item) -> Path:
         return self.path if self.path.is_file() else self.path / item.source
@@ -182,8 +192,12 @@ def _is_video(file: Path) -> bool:
     return file.suffix.lower() in VIDEO_SUFFIXES
 
 
-def _is_picture(file: Path) -> bool:
-    return _is_video(file) or file.suffix.lower() in IMAGE_SUFFIXES
+def _is_colour_image(file: Path) -> bool:
+    """Whether a file is an image of three channels of 8 bits, or one that cannot be read."""
+    if file.suffix.lower() not in IMAGE_SUFFIXES:
+        return False
+    image = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+    return image is None or (image.dtype == np.uint8 and image.shape[2:] == (3,))
 
 
 def _result_name(item: Item) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -71,6 +72,27 @@ def test_nothing_to_convert(tmp_path: Path) -> None:
     write_image(tmp_path / "twice/a.jpg", image)
     with pytest.raises(ValueError, match=r"become a\.png"):
         invert_dataset(tmp_path / "twice", tmp_path / "stem", CONFIG)
+
+
+def test_what_is_no_colour_image_is_copied_bit_for_bit(folder: Path, tmp_path: Path) -> None:
+    frame = read_image(folder / "a/0.png")
+    write_image(folder / "a/0_Depth.png", frame)
+    write_image(folder / "segmentation/0.png", frame)
+    alpha = np.dstack([frame, frame[..., :1]])
+    for name, image in (("16.png", frame[..., 0] * np.uint16(256)), ("alpha.png", alpha)):
+        cv2.imwrite(str(folder / "b" / name), image)
+    summary = invert_dataset(folder, tmp_path / "stem", CONFIG)
+    assert (summary.items, summary.failed) == (4, [])
+    for name in ("a/0_Depth.png", "segmentation/0.png", "b/16.png", "b/alpha.png"):
+        assert (tmp_path / "stem" / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_a_video_format_that_is_not_written_is_named_so(folder: Path, tmp_path: Path) -> None:
+    (folder / "b/episode.avi").rename(folder / "b/episode.webm")
+    summary = invert_dataset(folder, tmp_path / "stem", CONFIG)
+    assert len(summary.failed) == 1
+    assert "cannot be written; use .mp4 or .avi" in summary.failed[0]
+    assert "cannot be read" not in summary.failed[0]
 
 
 def test_source_and_target_do_not_swallow_each_other(folder: Path) -> None:
