@@ -9,14 +9,16 @@ import sys
 
 import numpy as np
 import pytest
+import tiny_pipelines
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from stemob_wrappers import StemConfig
+from stemob_wrappers.backbones import load_backbone
 from stemob_wrappers.cli import app
-from stemob_wrappers.levels import at_level, level_table, study
+from stemob_wrappers.levels import at_level, level_table, read_schedule, study
 from stemob_wrappers.levels.pairs import Pairs, read_pairs, render_pairs
 from stemob_wrappers.levels.probe import colour_jitter, probe_errors, random_conv
 from stemob_wrappers.levels.report import print_study, write_plot
@@ -75,6 +77,19 @@ def test_at_level_keeps_the_other_fields():
 def test_bad_levels_are_refused(named, said):
     with pytest.raises(ValueError, match=said):
         at_level(StemConfig(), **named)
+
+
+def test_a_schedule_is_read_without_weights(tmp_path):
+    folder = tmp_path / "model"
+    tiny_pipelines.save_scheduler(folder / "scheduler", {"set_alpha_to_one": True})
+    assert read_schedule(str(folder)).describe() == SD.describe()
+    assert read_schedule("embedded").describe() == load_backbone("embedded").schedule.describe()
+    assert at_level(StemConfig(backbone=str(folder)), timestep=281).inversion_steps == 15
+    done = CliRunner().invoke(app, ["levels", "--table", "--backbone", str(folder)])
+    assert done.exit_code == 0
+    assert "0.6224" in done.output
+    with pytest.raises(ValueError, match="unknown backbone 'embeded'"):
+        read_schedule("embeded")
 
 
 # --- measures ------------------------------------------------------------------------------------

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from stemob_wrappers.backbones import load_backbone
 from stemob_wrappers.levels.study import Row, Study, recommend, run_study, study_pairs
-from stemob_wrappers.levels.table import level_table
+from stemob_wrappers.levels.table import level_table, read_schedule
 from stemob_wrappers.pictures import grid, write_image
 from stemob_wrappers.pipeline import StemPipeline
 
@@ -31,7 +30,7 @@ def print_table(backbones: Sequence[str], num_steps: int = 50) -> None:
     """
     for backbone in backbones:
         table = Table("inversion_steps", "timestep", "alpha_bar", "SNR", title=backbone)
-        for level in level_table(load_backbone(backbone).schedule, num_steps):
+        for level in level_table(read_schedule(backbone), num_steps):
             timestep = "-" if level.timestep is None else str(level.timestep)
             cells = (timestep, f"{level.alpha_bar:.4f}", f"{level.snr:.3g}")
             table.add_row(str(level.inversion_steps), *cells)

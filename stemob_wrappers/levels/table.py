@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from stemob_wrappers.backbones import load_backbone
+from stemob_wrappers.backbones import EMBEDDED, WEIGHTS
+from stemob_wrappers.backbones.files import current_name, require_json
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.schedule import NoiseSchedule
 
@@ -26,6 +28,31 @@ class Level:
     timestep: int | None
     alpha_bar: float
     snr: float
+
+
+def read_schedule(backbone: str, revision: str | None = None) -> NoiseSchedule:
+    """Read the schedule of a backbone and no weights.
+
+    Args:
+        backbone: as for ``load_backbone``: embedded, a folder or a hub name.
+        revision: revision of a hub model.
+
+    Raises:
+        ValueError: an unknown name.
+        OSError: the model or its ``scheduler_config.json`` is missing.
+
+    Example:
+        >>> read_schedule("embedded").num_train_timesteps
+        1000
+    """
+    name = str(WEIGHTS / EMBEDDED[backbone]) if backbone in EMBEDDED else current_name(backbone)
+    if not Path(name).is_dir() and "/" not in name:
+        raise ValueError(
+            f"unknown backbone {backbone!r}; use one of {', '.join(EMBEDDED)}, a folder or a hub "
+            "name"
+        )
+    places = ("scheduler/scheduler_config.json", "scheduler_config.json")
+    return NoiseSchedule.from_config(require_json(name, places, revision)[0])
 
 
 def level_table(schedule: NoiseSchedule, num_steps: int = 50) -> list[Level]:
@@ -65,6 +92,7 @@ def at_level(
 
     Raises:
         ValueError: not exactly one level was given, or it is out of range.
+        OSError: the backbone's schedule is missing.
 
     Example:
         >>> at_level(StemConfig(), alpha_bar=0.63).inversion_steps
@@ -74,7 +102,7 @@ def at_level(
     named = {name: value for name, value in given.items() if value is not None}
     if len(named) != 1:
         raise ValueError(f"name one of timestep, alpha_bar and snr, received {named or 'none'}")
-    (name, value), schedule = named.popitem(), _schedule(config)
+    (name, value), schedule = named.popitem(), read_schedule(config.backbone, config.revision)
     if name == "timestep" and not 0 <= value < schedule.num_train_timesteps:
         last = schedule.num_train_timesteps - 1
         raise ValueError(f"timestep must lie in 0 to {last}, received {value}")
@@ -93,8 +121,3 @@ def at_level(
         target = value if name == "alpha_bar" else (1.0 if np.isinf(value) else value / (1 + value))
         distances = [abs(level.alpha_bar - target) for level in levels]
     return config.replace(inversion_steps=int(np.argmin(distances)))
-
-
-def _schedule(config: StemConfig) -> NoiseSchedule:
-    backbone = load_backbone(config.backbone, codec=config.codec, revision=config.revision)
-    return backbone.schedule
