@@ -28,7 +28,8 @@ class Summary:
 
     Attributes:
         target: the converted data set.
-        contact_sheet: HTML page of frames before and after, or None for a shard.
+        contact_sheet: HTML page of frames before and after, or None for a shard, and where it
+            could not be written.
         items: trajectories, or groups of files, in the result.
         resumed: of them, found done by an earlier run.
         frames: frames converted by this run.

@@ -16,7 +16,7 @@ from stemob_wrappers.pipeline import StemPipeline
 
 
 class CorruptSourceError(OSError):
-    """A trajectory, or a picture, that cannot be read."""
+    """A trajectory, or a picture, that cannot be converted; the rest can."""
 
 
 @dataclass(frozen=True)
