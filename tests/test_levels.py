@@ -4,33 +4,28 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import tiny_models
 import tiny_pipelines
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from stemob_wrappers import StemConfig
+from stemob_wrappers import StemConfig, backbones
 from stemob_wrappers.backbones import load_backbone
 from stemob_wrappers.cli import app
 from stemob_wrappers.levels import at_level, level_table, read_schedule, study
 from stemob_wrappers.levels.pairs import Pairs, read_pairs, render_pairs
 from stemob_wrappers.levels.probe import colour_jitter, probe_errors, random_conv
 from stemob_wrappers.levels.report import print_study, write_plot
-from stemob_wrappers.levels.study import (
-    Row,
-    Study,
-    convergence,
-    read_rows,
-    recommend,
-    run_study,
-    write_rows,
-)
+from stemob_wrappers.levels.rows import Row, read_rows, write_rows
+from stemob_wrappers.levels.study import Study, convergence, recommend, run_study
 from stemob_wrappers.pictures import write_image
 from stemob_wrappers.schedule import SD_SCHEDULE, NoiseSchedule
 
@@ -189,16 +184,16 @@ def test_a_study_is_resumed_where_it_stopped(planted, tmp_path, monkeypatch):
     measured = []
     real = study._measure
 
-    def measure(config, *rest):
+    def measure(pipeline, *rest):
         if len(measured) == 1:
             raise KeyboardInterrupt
-        measured.append(config)
-        return real(config, *rest)
+        measured.append(pipeline.config)
+        return real(pipeline, *rest)
 
     monkeypatch.setattr(study, "_measure", measure)
     with pytest.raises(KeyboardInterrupt):
         run_study(small_study(), tmp_path)
-    monkeypatch.setattr(study, "_measure", lambda *a: measured.append(a[0]) or real(*a))
+    monkeypatch.setattr(study, "_measure", lambda *a: measured.append(a[0].config) or real(*a))
     rows = run_study(small_study(), tmp_path)
     assert len(measured) == len(set(measured)) == 3
     assert [row.name for row in rows] == ["raw", "raw + jitter", "raw + random conv", *["stem"] * 3]
@@ -212,13 +207,41 @@ def test_a_study_is_resumed_where_it_stopped(planted, tmp_path, monkeypatch):
     print_study(rows)
 
 
+def test_rows_of_other_weights_under_the_same_name_are_measured_again(planted, tmp_path):
+    backbone = tmp_path / "backbone"
+    settings = {"backbones": (str(backbone),), "steps": (5,), "noises": ("frame",)}
+    rows = []
+    for seed in (0, 0, 1):
+        shutil.rmtree(backbone, ignore_errors=True)
+        tiny_models.save_stem_backbone(backbone, seed)
+        backbones._loaded.clear()  # as another process would start
+        rows.append(run_study(small_study(**settings), tmp_path / "out")[-1])
+    assert str(rows[0]) == str(rows[1])
+    assert rows[0].pixels != rows[2].pixels
+    assert rows[0].fingerprint != rows[2].fingerprint
+
+
+def write_folders(folder, pairs):
+    for look, name in enumerate(("clean", "perturbed")):
+        (folder / name).mkdir(exist_ok=True)
+        for index, frame in enumerate(pairs.frames[look]):
+            write_image(folder / name / f"{index}.png", frame)
+
+
+def test_changed_images_in_a_folder_are_measured_again(tmp_path):
+    folders = (str(tmp_path / "clean"), str(tmp_path / "perturbed"))
+    inputs = Study(folders=folders, steps=(0,))
+    write_folders(tmp_path, planted_pairs(states=6))
+    rows = [run_study(inputs, tmp_path / "out") for _ in range(2)]
+    write_folders(tmp_path, planted_pairs(states=6, seed=1))
+    rows.append(run_study(inputs, tmp_path / "out"))
+    assert str(rows[0]) == str(rows[1])
+    assert rows[0][0].pixels != rows[2][0].pixels
+
+
 def test_two_folders_give_convergence_and_no_recommendation(tmp_path):
     pairs = planted_pairs(states=6)
-    for look, name in enumerate(("clean", "perturbed")):
-        for index, frame in enumerate(pairs.frames[look]):
-            path = tmp_path / name / f"{index}.png"
-            path.parent.mkdir(exist_ok=True)
-            write_image(path, frame)
+    write_folders(tmp_path, pairs)
     found = read_pairs(tmp_path / "clean", tmp_path / "perturbed")
     np.testing.assert_array_equal(found.frames, pairs.frames)
     arguments = ["levels", "--clean", str(tmp_path / "clean"), "--steps", "0,5"]

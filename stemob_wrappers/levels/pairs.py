@@ -108,12 +108,9 @@ def read_pairs(clean: Path, perturbed: Path) -> Pairs:
     Raises:
         ValueError: a name is in one folder only, there are fewer than four, or the sizes differ.
     """
-    from stemob_wrappers.pictures import IMAGE_SUFFIXES, read_image
+    from stemob_wrappers.pictures import read_image
 
-    found = [
-        {path.name: path for path in sorted(folder.iterdir()) if path.suffix in IMAGE_SUFFIXES}
-        for folder in (clean, perturbed)
-    ]
+    found = [{path.name: path for path in list_images(folder)} for folder in (clean, perturbed)]
     if alone := sorted(set(found[0]) ^ set(found[1])):
         raise ValueError(
             f"{clean} and {perturbed} must hold images of the same names; only one has {alone[:5]}"
@@ -125,6 +122,13 @@ def read_pairs(clean: Path, perturbed: Path) -> Pairs:
     if len(shapes) > 1:
         raise ValueError(f"all images must have one size, found {sorted(shapes)}")
     return Pairs(np.array(images), None)
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Return the image files of a folder by name."""
+    from stemob_wrappers.pictures import IMAGE_SUFFIXES
+
+    return [path for path in sorted(folder.iterdir()) if path.suffix in IMAGE_SUFFIXES]
 
 
 def save_pairs(pairs: Pairs, path: Path) -> None:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from stemob_wrappers.levels.study import Row, Study, recommend, run_study, study_pairs
+from stemob_wrappers.levels.rows import Row
+from stemob_wrappers.levels.study import Study, recommend, run_study, study_pairs
 from stemob_wrappers.levels.table import level_table, read_schedule
 from stemob_wrappers.pictures import grid, write_image
 from stemob_wrappers.pipeline import StemPipeline

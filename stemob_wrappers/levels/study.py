@@ -8,12 +8,12 @@ positions from stem frames that are clean and that are perturbed.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,16 @@ from rich.progress import Progress
 
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.identity import frame_digest
-from stemob_wrappers.levels.pairs import Pairs, load_pairs, read_pairs, render_pairs, save_pairs
+from stemob_wrappers.levels.pairs import (
+    Pairs,
+    list_images,
+    load_pairs,
+    read_pairs,
+    render_pairs,
+    save_pairs,
+)
 from stemob_wrappers.levels.probe import Augment, colour_jitter, probe_errors, random_conv
+from stemob_wrappers.levels.rows import Row, append_row, read_rows, write_rows
 from stemob_wrappers.noise import draw_noise, noise_key
 from stemob_wrappers.pipeline import StemPipeline
 
@@ -38,36 +46,6 @@ BASELINES: dict[str, Augment | None] = {
     "raw + jitter": colour_jitter,
     "raw + random conv": random_conv,
 }
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table; errors are medians over the probe seeds, in cm.
-
-    Attributes:
-        name: ``"stem"`` or the baseline's name.
-        backbone, method, noise, inversion_steps: of the stem frames; empty for a baseline.
-        alpha_bar: noise level.
-        pixels, latents: convergence, lower is better; NaN where there are none.
-        clean_cm, perturbed_cm: the probe's error on clean and on perturbed test frames.
-        perturbed_low_cm, perturbed_high_cm: the lowest and highest of the seeds.
-        effector_cm, objects_cm: of the perturbed error, by what is read.
-    """
-
-    name: str
-    backbone: str = ""
-    method: str = ""
-    noise: str = ""
-    inversion_steps: int = 0
-    alpha_bar: float = 1.0
-    pixels: float = np.nan
-    latents: float = np.nan
-    clean_cm: float = np.nan
-    perturbed_cm: float = np.nan
-    perturbed_low_cm: float = np.nan
-    perturbed_high_cm: float = np.nan
-    effector_cm: float = np.nan
-    objects_cm: float = np.nan
 
 
 @dataclass(frozen=True)
@@ -145,11 +123,13 @@ def run_study(study: Study, out: Path, *, device: str | None = None) -> list[Row
     jobs: list[str | StemConfig] = [*BASELINES, *study.configs]
     with Progress() as progress:
         for job in progress.track(jobs, description="levels"):
-            row = next((row for row in done if _is_row_of(row, job)), None)
-            if row is None:
-                row = _baseline(job, pairs, study) if isinstance(job, str) else None
-                row = row or _measure(job, pairs, study, device)  # pyright: ignore
-                _append(row, table)
+            if isinstance(job, str):
+                row = _find(done, Row(job)) or _baseline(job, pairs, study)
+            else:
+                pipeline = StemPipeline(job, cache=False, device=device)
+                row = _find(done, _setting(pipeline)) or _measure(pipeline, pairs, study)
+            if row not in done:
+                append_row(row, table)
             found.append(row)
     write_rows(found, out / "levels.csv")
     return found
@@ -201,8 +181,28 @@ def _baseline(name: str, pairs: Pairs, study: Study) -> Row:
     return dataclasses.replace(row, **_probe(pairs.frames, pairs, study, BASELINES[name]))
 
 
-def _measure(config: StemConfig, pairs: Pairs, study: Study, device: str | None) -> Row:
-    pipeline = StemPipeline(config, cache=False, device=device)
+def _setting(pipeline: StemPipeline) -> Row:
+    """The row of a pipeline before anything is measured."""
+    config = pipeline.config
+    return Row(
+        "stem",
+        config.backbone,
+        config.method,
+        config.noise,
+        config.inversion_steps,
+        pipeline.inverter.alpha_bar,
+        fingerprint=pipeline.fingerprint,
+    )
+
+
+def _find(rows: Sequence[Row], setting: Row) -> Row | None:
+    """The row of a setting; the fingerprint tells whether its weights are still the same."""
+    names = ("name", "backbone", "method", "noise", "inversion_steps", "fingerprint")
+    key = attrgetter(*names)
+    return next((row for row in rows if key(row) == key(setting)), None)
+
+
+def _measure(pipeline: StemPipeline, pairs: Pairs, study: Study) -> Row:
     looks, states = pairs.frames.shape[:2]
     stems = np.empty_like(pairs.frames)
     latents: list[NDArray[np.float32]] = []
@@ -216,17 +216,12 @@ def _measure(config: StemConfig, pairs: Pairs, study: Study, device: str | None)
                 inverted = pipeline.inverter.latents(*(t.to(pipeline.device) for t in tensors))
                 latents.append(inverted.float().numpy(force=True))
     inverted = np.concatenate(latents).reshape(looks, -1, *latents[0].shape[1:])
-    row = Row(
-        "stem",
-        config.backbone,
-        config.method,
-        config.noise,
-        config.inversion_steps,
-        pipeline.inverter.alpha_bar,
-        convergence(stems[:, :CONVERGENCE_STATES]),
-        convergence(inverted),
+    return dataclasses.replace(
+        _setting(pipeline),
+        pixels=convergence(stems[:, :CONVERGENCE_STATES]),
+        latents=convergence(inverted),
+        **_probe(stems, pairs, study, None),
     )
-    return dataclasses.replace(row, **_probe(stems, pairs, study, None))
 
 
 def _noise(
@@ -286,40 +281,6 @@ def _median_of(errors: NDArray[np.float64], points: NDArray[np.bool_]) -> float:
 # --- files ---------------------------------------------------------------------------------------
 
 
-def read_rows(path: Path) -> list[Row]:
-    """Read a table; none where there is no file."""
-    if not path.exists():
-        return []
-    kinds: dict[str, Any] = {
-        f.name: type(f.default) for f in dataclasses.fields(Row) if f.name != "name"
-    }
-    with path.open(newline="") as file:
-        return [
-            Row(line.pop("name"), **{name: kinds[name](text) for name, text in line.items()})
-            for line in csv.DictReader(file)
-        ]
-
-
-def write_rows(rows: Sequence[Row], path: Path) -> None:
-    """Write a table."""
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [f.name for f in dataclasses.fields(Row)])
-        writer.writeheader()
-        writer.writerows(dataclasses.asdict(row) for row in rows)
-
-
-def _append(row: Row, path: Path) -> None:
-    write_rows([*read_rows(path), row], path.with_suffix(".tmp"))
-    path.with_suffix(".tmp").replace(path)
-
-
-def _is_row_of(row: Row, job: str | StemConfig) -> bool:
-    if isinstance(job, str):
-        return row.name == job
-    ours = (row.name, row.backbone, row.method, row.noise, row.inversion_steps)
-    return ours == ("stem", job.backbone, job.method, job.noise, job.inversion_steps)
-
-
 def study_pairs(study: Study, out: Path) -> Pairs:
     """Return a study's frames: those kept in ``out``, or rendered or read and then kept."""
     path = out / _digest_of_inputs(study) / "pairs.safetensors"
@@ -347,5 +308,11 @@ def _digest_of_inputs(study: Study) -> str:
         for name, value in dataclasses.asdict(study).items()
         if name not in ("backbones", "methods", "noises", "steps", "configs")
     }
+    if study.folders is not None:
+        shared["files"] = [
+            (path.name, path.stat().st_size, path.stat().st_mtime_ns)
+            for folder in study.folders
+            for path in list_images(Path(folder))
+        ]
     text = json.dumps(shared, sort_keys=True)
     return "work-" + hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
