@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,6 +17,7 @@ app = typer.Typer(
 )
 
 Backbone = Annotated[str, typer.Option(help="Embedded backbone, folder or hub name.")]
+Noise = Annotated[str, typer.Option(help="frame, fixed, episode or fresh.")]
 Seed = Annotated[int, typer.Option(help="Seed of the noise.")]
 NumSteps = Annotated[
     int, typer.Option("--num_steps", "--num-steps", help="Steps of the full noising process.")
@@ -43,7 +44,15 @@ def invert(
     num_steps: NumSteps = 50,
     inversion_steps: InversionSteps = 15,
     backbone: Backbone = "embedded",
+    noise: Noise = "frame",
     seed: Seed = 0,
+    codec: Annotated[
+        str | None, typer.Option(help="Another autoencoder than the backbone's own.")
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="Revision of a hub model.")] = None,
+    resolution: Annotated[
+        str | None, typer.Option(help="Side to invert at, or 'model' for the backbone's own.")
+    ] = None,
     grid: Annotated[
         bool, typer.Option(help="Write several levels of an image side by side.")
     ] = False,
@@ -60,9 +69,24 @@ def invert(
         method=method_of_model(model),
         num_steps=num_steps,
         inversion_steps=inversion_steps,
+        noise=noise,
         seed=seed,
+        codec=codec,
+        revision=revision,
+        resolution=_resolution(resolution),
     )
     invert_files(source, target, config, grid=grid)
+
+
+def _resolution(text: str | None) -> int | Literal["model"] | None:
+    if text is None or text == "model":
+        return text
+    try:
+        return int(text)
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"--resolution must be a number of pixels or 'model', received {text!r}"
+        ) from error
 
 
 @app.command()
@@ -181,6 +205,7 @@ def invert_dataset(
     """Write a copy of a data set whose camera frames are stem frames; run it again to go on."""
     from stemob_wrappers import datasets
     from stemob_wrappers.config import StemConfig, method_of_model
+    from stemob_wrappers.datasets.provenance import is_hdf5
 
     source, target = source or original_file, target or new_file
     if source is None or target is None:
@@ -194,6 +219,8 @@ def invert_dataset(
         seed=seed,
         resolution=image_size,
     )
+    if verify and not is_hdf5(source):
+        raise typer.BadParameter("--verify is for HDF5 data sets only")
     failed: list[str] = []
     if overwrite or not (verify and target.exists()):
         summary = datasets.invert_dataset(
@@ -309,6 +336,8 @@ def levels(
     if table:
         print_table(backbones, num_steps)
         return
+    if (clean is None) != (perturbed is None):
+        raise typer.BadParameter("--clean and --perturbed name the two folders of one study")
     folders = None if clean is None or perturbed is None else (str(clean), str(perturbed))
     study = Study(
         env_id=env,

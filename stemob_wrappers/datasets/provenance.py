@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Collection, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from stemob_wrappers import __version__
+from stemob_wrappers.identity import check_expected
 from stemob_wrappers.pipeline import StemPipeline
 
 SIDECAR = "stemob.json"  # in a folder of pictures
@@ -134,6 +136,38 @@ def expected_identity(
             f"converted data set, but there is nothing at {expect}"
         )
     return read_provenance(expect)["identity"]
+
+
+def check_expect(
+    expect: str | os.PathLike[str] | dict[str, Any],
+    touched: Mapping[str, dict[str, Any]],
+    images: Collection[str],
+) -> None:
+    """Raise unless the frames that a wrapper gives are those that a policy was trained on.
+
+    Args:
+        expect: identity, fingerprint, or path of a converted data set.
+        touched: the identity behind each image key that becomes a stem frame.
+        images: every image key of the observation.
+
+    Raises:
+        ValueError: an identity differs, or the data set has other keys as stem frames.
+
+    Example:
+        >>> check_expect({"seed": 0}, {"front": {"seed": 0}}, ["front"])
+    """
+    expected = expected_identity(expect)
+    for identity in touched.values():
+        check_expected(identity, expected)
+    if expected is expect:
+        return
+    converted = read_provenance(os.fspath(expect))["selection"].get("keys")  # type: ignore[arg-type]
+    differing = [key for key in images if converted and (key in touched) != (key in converted)]
+    if differing:
+        raise ValueError(
+            f"{expect} has stem frames under {', '.join(converted)} alone, but here "
+            f"{', '.join(touched)} would be: {', '.join(differing)} differ; pass keys={converted}"
+        )
 
 
 def is_hdf5(path: Path) -> bool:

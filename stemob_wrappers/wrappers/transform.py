@@ -14,9 +14,8 @@ from gymnasium import spaces
 
 from stemob_wrappers.cache import CacheLike, as_cache
 from stemob_wrappers.config import StemConfig
-from stemob_wrappers.datasets.provenance import expected_identity
+from stemob_wrappers.datasets.provenance import check_expect
 from stemob_wrappers.frames import FrameLayout
-from stemob_wrappers.identity import check_expected
 from stemob_wrappers.pipeline import StemPipeline, StemStats
 from stemob_wrappers.spaces import Path, all_names, below, find_images, get, name, replace
 
@@ -78,9 +77,8 @@ class ObservationTransform:
         self.observation_space = _space_with_raw(space, self._raw_paths)
         self.pipelines = {name(path): pipeline for path, pipeline in self._pipelines.items()}
         if expect is not None:
-            expected = expected_identity(expect)
-            for pipeline in built.values():
-                check_expected(pipeline.identity, expected)
+            identities = {key: pipeline.identity for key, pipeline in self.pipelines.items()}
+            check_expect(expect, identities, [name(path) for path in images])
         self.warmup()
 
     @property

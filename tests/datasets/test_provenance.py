@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import fakes
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -35,6 +36,17 @@ def test_env_of_the_same_config_is_let_through(converted: Path) -> None:
 def test_another_config_is_refused_with_the_differing_fields(converted: Path) -> None:
     with pytest.raises(ValueError, match="inversion_steps: expected 5, this config gives 10"):
         StemObservation(make_env(), CONFIG, inversion_steps=10, expect=str(converted))
+
+
+def test_a_key_that_the_data_left_raw_is_refused(tmp_path: Path) -> None:
+    source = make_file(tmp_path / "demo.hdf5", demos=1)
+    invert_dataset(source, tmp_path / "stem.hdf5", CONFIG, keys=["agentview_image"])
+    layout = {"agentview_image": fakes.IMAGE, "eye_image": fakes.IMAGE}
+    env = gym.make("fakes:fake/Frame-v0", layout=layout)
+    expect = str(tmp_path / "stem.hdf5")
+    with pytest.raises(ValueError, match=r"eye_image differ; pass keys="):
+        StemObservation(env, CONFIG, expect=expect)
+    StemObservation(env, CONFIG, keys=["agentview_image"], expect=expect)
 
 
 def test_what_expect_cannot_be(converted: Path) -> None:
