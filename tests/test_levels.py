@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -25,8 +27,10 @@ from stemob_wrappers.levels.pairs import Pairs, read_pairs, render_pairs
 from stemob_wrappers.levels.probe import colour_jitter, probe_errors, random_conv
 from stemob_wrappers.levels.report import print_study, write_plot
 from stemob_wrappers.levels.rows import Row, read_rows, write_rows
-from stemob_wrappers.levels.study import Study, convergence, recommend, run_study
-from stemob_wrappers.pictures import write_image
+from stemob_wrappers.levels.settings import Study
+from stemob_wrappers.levels.study import convergence, recommend, run_study
+from stemob_wrappers.pictures import read_image, write_image
+from stemob_wrappers.pipeline import StemPipeline
 from stemob_wrappers.schedule import SD_SCHEDULE, NoiseSchedule
 
 SD = NoiseSchedule.from_config(SD_SCHEDULE)
@@ -221,6 +225,16 @@ def test_rows_of_other_weights_under_the_same_name_are_measured_again(planted, t
     assert rows[0].fingerprint != rows[2].fingerprint
 
 
+def test_the_settings_stand_beside_the_table(planted, tmp_path):
+    run_study(small_study(steps=(0,), severity=2, seed=7), tmp_path)
+    told = json.loads((tmp_path / "levels.json").read_text())
+    expected = {"env_id": "planted", "severity": 2, "seed": 7, "states": 600, "appearances": 5}
+    expected |= {"size": 84, "probe_steps": 20, "probe_seeds": 2, "steps": [0], "split": "dev"}
+    assert expected.items() <= told.items()
+    assert told["frames"] == [2, 40, 32, 32, 3]
+    assert told["versions"]["torch"] == version("torch")
+
+
 def write_folders(folder, pairs):
     for look, name in enumerate(("clean", "perturbed")):
         (folder / name).mkdir(exist_ok=True)
@@ -236,6 +250,7 @@ def test_changed_images_in_a_folder_are_measured_again(tmp_path):
     write_folders(tmp_path, planted_pairs(states=6, seed=1))
     rows.append(run_study(inputs, tmp_path / "out"))
     assert str(rows[0]) == str(rows[1])
+    assert json.loads((tmp_path / "out" / "levels.json").read_text())["severity"] is None
     assert rows[0][0].pixels != rows[2][0].pixels
 
 
@@ -258,8 +273,19 @@ def test_two_folders_give_convergence_and_no_recommendation(tmp_path):
 
 
 def test_a_study_needs_an_env_or_two_folders():
-    with pytest.raises(ValueError, match="name an env id, or a folder"):
+    with pytest.raises(ValueError, match=r"name either an env id, or a folder .* received neither"):
         Study()
+    with pytest.raises(ValueError, match=r"name either an env id, or a folder .* received both"):
+        Study("planted", folders=("a", "b"))
+
+
+@pytest.mark.parametrize("env", [(), ("--env", "HalfCheetah-v5")])
+@pytest.mark.parametrize("folder", ["--clean", "--perturbed"])
+def test_one_folder_alone_is_refused(env, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("stemob_wrappers.levels.report.report_study", lambda *_: None)
+    done = CliRunner().invoke(app, ["levels", *env, folder, str(tmp_path)])
+    assert done.exit_code != 0
+    assert "--clean and --perturbed" in done.output
 
 
 def test_the_table_is_printed():
@@ -300,3 +326,24 @@ def test_rendered_pairs_of_a_robot_have_its_hand_and_objects(env_id):
     assert pairs.names == ("end effector", "cube_main")
     assert pairs.points is not None
     assert pairs.points[:, 0].std() > 0.01
+
+
+@pytest.mark.parametrize("resolution", [24, "model"])
+def test_an_image_is_inverted_at_any_setting_of_a_level(resolution, tmp_path):
+    codec = str(tmp_path / "codec")
+    tiny_models.kl_autoencoder(1).save_pretrained(codec)
+    backbone = tiny_pipelines.save_stable_diffusion(tmp_path / "model")
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    write_image(tmp_path / "a.png", image)
+    arguments = ["invert", str(tmp_path / "a.png"), str(tmp_path / "b.png"), "--noise", "fixed"]
+    arguments += ["--backbone", backbone, "--codec", codec, "--revision", "main"]
+    done = CliRunner().invoke(app, [*arguments, "--resolution", str(resolution)])
+    assert done.exit_code == 0, done.output
+    config = StemConfig(
+        backbone, noise="fixed", codec=codec, revision="main", resolution=resolution
+    )
+    expected = StemPipeline(config, cache=False)(image[None])[0]
+    np.testing.assert_array_equal(read_image(tmp_path / "b.png"), expected)
+    refused = CliRunner().invoke(app, [*arguments, "--resolution", "big"])
+    assert refused.exit_code == 2
+    assert "'model'" in refused.output

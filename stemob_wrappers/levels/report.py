@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from stemob_wrappers.levels.rows import Row
-from stemob_wrappers.levels.study import Study, recommend, run_study, study_pairs
+from stemob_wrappers.levels.settings import Study
+from stemob_wrappers.levels.study import recommend, run_study, study_pairs
 from stemob_wrappers.levels.table import level_table, read_schedule
 from stemob_wrappers.pictures import grid, write_image
 from stemob_wrappers.pipeline import StemPipeline
@@ -39,11 +40,12 @@ def print_table(backbones: Sequence[str], num_steps: int = 50) -> None:
 
 
 def report_study(study: Study, out: Path) -> list[Row]:
-    """Run a study and write ``levels.csv``, ``levels.png`` and ``grid.png``; print the table.
+    """Run a study and write its table, settings, plot and picture; print the table.
 
     Args:
         study: what to measure.
-        out: folder of the files; what it holds of the same study is not measured again.
+        out: folder of ``levels.csv``, ``levels.json``, ``levels.png`` and ``grid.png``; what it
+            holds of the same study is not measured again.
 
     Raises:
         ImportError: a package is missing that the env or the plot needs.

@@ -9,10 +9,7 @@ positions from stem frames that are clean and that are perturbed.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -26,7 +23,6 @@ from stemob_wrappers.config import StemConfig
 from stemob_wrappers.identity import frame_digest
 from stemob_wrappers.levels.pairs import (
     Pairs,
-    list_images,
     load_pairs,
     read_pairs,
     render_pairs,
@@ -34,10 +30,10 @@ from stemob_wrappers.levels.pairs import (
 )
 from stemob_wrappers.levels.probe import Augment, colour_jitter, probe_errors, random_conv
 from stemob_wrappers.levels.rows import Row, append_row, read_rows, write_rows
+from stemob_wrappers.levels.settings import Study, digest_of_inputs, write_settings
 from stemob_wrappers.noise import draw_noise, noise_key
 from stemob_wrappers.pipeline import StemPipeline
 
-PROBE_SEEDS = 5
 TEST_SHARE = 0.2
 CONVERGENCE_STATES = 64
 BATCH = 64
@@ -48,66 +44,13 @@ BASELINES: dict[str, Augment | None] = {
 }
 
 
-@dataclass(frozen=True)
-class Study:
-    """What to measure.
-
-    Attributes:
-        env_id: env to render the states of; or
-        folders: two folders of matching clean and perturbed images (no positions, so no probe).
-        backbones, methods, noises, steps: every combination is measured.
-        num_steps: steps of the whole process.
-        states, appearances, size, severity, seed: see ``render_pairs``.
-        probe_steps: optimiser steps of each probe.
-    """
-
-    env_id: str | None = None
-    folders: tuple[str, str] | None = None
-    backbones: tuple[str, ...] = ("embedded",)
-    methods: tuple[str, ...] = ("ddpm",)
-    noises: tuple[str, ...] = ("frame", "fixed")
-    steps: tuple[int, ...] = (0, 3, 5, 10, 15, 25)
-    num_steps: int = 50
-    states: int = 600
-    appearances: int = 5
-    size: int = 84
-    severity: int = 3
-    seed: int = 0
-    probe_steps: int = 300
-    probe_seeds: int = PROBE_SEEDS
-    configs: tuple[StemConfig, ...] = field(init=False)
-
-    def __post_init__(self) -> None:
-        if (self.env_id is None) == (self.folders is None):
-            raise ValueError("name an env id, or a folder of clean and one of perturbed images")
-        configs = {
-            StemConfig(
-                backbone=backbone,
-                method=method,
-                # Nothing is drawn there, so one policy stands for all.
-                noise=self.noises[0] if steps == 0 or method in DETERMINISTIC else noise,
-                inversion_steps=steps,
-                num_steps=self.num_steps,
-                seed=self.seed,
-            ): None
-            for backbone in self.backbones
-            for method in self.methods
-            for noise in self.noises
-            for steps in self.steps
-            if steps or method == self.methods[0]  # without steps all methods are the codec alone
-        }
-        object.__setattr__(self, "configs", tuple(configs))
-
-
-DETERMINISTIC = ("ddim", "ddim-renoise", "ddim-fixed-point")
-
-
 def run_study(study: Study, out: Path, *, device: str | None = None) -> list[Row]:
     """Measure every setting of a study; what ``out`` holds of the same study is not done again.
 
     Args:
         study: what to measure.
-        out: folder for ``levels.csv`` and, in a folder inside, what a later run goes on from.
+        out: folder for ``levels.csv``, ``levels.json``, which says what was measured, and, in a
+            folder inside, what a later run goes on from.
         device: where the backbones run.
 
     Returns:
@@ -117,7 +60,7 @@ def run_study(study: Study, out: Path, *, device: str | None = None) -> list[Row
         >>> run_study(Study("stemob/Lift-v0"), Path("levels")) # doctest: +SKIP
     """
     pairs = study_pairs(study, out)
-    table = out / _digest_of_inputs(study) / "levels.csv"
+    table = out / digest_of_inputs(study) / "levels.csv"
     done = read_rows(table)
     found: list[Row] = []
     jobs: list[str | StemConfig] = [*BASELINES, *study.configs]
@@ -132,6 +75,7 @@ def run_study(study: Study, out: Path, *, device: str | None = None) -> list[Row
                 append_row(row, table)
             found.append(row)
     write_rows(found, out / "levels.csv")
+    write_settings(study, pairs, out / "levels.json")
     return found
 
 
@@ -283,7 +227,7 @@ def _median_of(errors: NDArray[np.float64], points: NDArray[np.bool_]) -> float:
 
 def study_pairs(study: Study, out: Path) -> Pairs:
     """Return a study's frames: those kept in ``out``, or rendered or read and then kept."""
-    path = out / _digest_of_inputs(study) / "pairs.safetensors"
+    path = out / digest_of_inputs(study) / "pairs.safetensors"
     if path.exists():
         return load_pairs(path)
     if study.folders is not None:
@@ -299,20 +243,3 @@ def study_pairs(study: Study, out: Path) -> Pairs:
         )
     save_pairs(pairs, path)
     return pairs
-
-
-def _digest_of_inputs(study: Study) -> str:
-    """What all rows of a study share; another study in the same folder gets its own."""
-    shared = {
-        name: value
-        for name, value in dataclasses.asdict(study).items()
-        if name not in ("backbones", "methods", "noises", "steps", "configs")
-    }
-    if study.folders is not None:
-        shared["files"] = [
-            (path.name, path.stat().st_size, path.stat().st_mtime_ns)
-            for folder in study.folders
-            for path in list_images(Path(folder))
-        ]
-    text = json.dumps(shared, sort_keys=True)
-    return "work-" + hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
