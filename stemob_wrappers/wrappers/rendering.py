@@ -53,6 +53,7 @@ class RenderObservation(
             )
         if not isinstance(size, int) or size < 1:
             raise ValueError(f"size must be a positive int, got {size!r}.")
+        self.metadata = {**env.metadata, "render_modes": ["rgb_array"]}  # the one that is observed
         self.size = size
         self.keep_state = keep_state
         pixels = spaces.Box(0, 255, (size, size, 3), np.uint8)
@@ -67,8 +68,16 @@ class RenderObservation(
         pixels = self._pixels()
         return {"pixels": pixels, "state": observation} if self.keep_state else pixels
 
+    def render(self) -> Any:
+        """The env's rendered frame, at the env's own size."""
+        # Gymnasium draws in whatever context is current: black, once another env was closed.
+        viewer = getattr(getattr(self.env.unwrapped, "mujoco_renderer", None), "viewer", None)
+        if viewer is not None:
+            viewer.make_context_current()
+        return self.env.render()
+
     def _pixels(self) -> np.ndarray:
-        frame: Any = self.env.render()
+        frame = self.render()
         if (
             not isinstance(frame, np.ndarray)
             or frame.dtype != np.uint8

@@ -202,13 +202,11 @@ def test_the_spec_rebuilds_the_same_stem_frames(cheetah):
     again.close()
 
 
-@pytest.mark.xfail(strict=True, raises=ValueError, reason="announces modes that it cannot render")
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_gymnasiums_checker_passes_in_every_render_mode_of_an_env_of_stem_frames(cheetah):
     check_env(cheetah, skip_render_check=False)
 
 
-@pytest.mark.xfail(strict=True, reason="Gymnasium renders in whatever context is current: black")
 def test_closing_another_env_leaves_the_frames_alone():
     # In a process of its own: where this fails, every env that renders after it does too.
     code = """
