@@ -93,8 +93,8 @@ def test_gymnasiums_checker_passes_on_stem_frames_and_the_spec_rebuilds_them():
     env = StemObservation(gym.make("stemob/Lift-v0", render_mode="rgb_array"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        check_env(env, skip_render_check=False)
     assert env.spec is not None
-    again = gym.make(env.spec)
     again = gym.make(env.spec)
     assert identical([env.reset(seed=2)[0]], [again.reset(seed=2)[0]])
     env.close()
