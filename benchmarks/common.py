@@ -64,6 +64,7 @@ def report(name: str, columns: Sequence[str], rows: Sequence[dict[str, Any]], **
     for row in rows:
         table.add_row(*(_text(row.get(column)) for column in columns))
     console = Console()
+    console.width = max(console.width, 120)  # a log file would cut the columns
     console.print(table)
     for key, value in extra.items():
         console.print(f"{key}: {_text(value)}", soft_wrap=True)

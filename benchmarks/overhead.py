@@ -33,21 +33,24 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300, help="steps timed with, and without")
     parser.add_argument("--num-envs", type=int, default=8, help="envs in worker processes")
     parser.add_argument("--sb3-steps", type=int, default=2048, help="env steps of an SB3 rollout")
+    parser.add_argument("--quality", choices=("fast", "full"), default="fast", help="of rendering")
     settings = parser.parse_args()
-    one = one_env(settings.steps)
-    many = many_envs(settings.steps, settings.num_envs)
-    rows = [one, many, sb3_rollout(settings.sb3_steps, settings.num_envs)]
+    env_kwargs = {**ENDLESS, "render_quality": settings.quality}
+    one = one_env(settings.steps, env_kwargs)
+    many = many_envs(settings.steps, settings.num_envs, env_kwargs)
+    rows = [one, many, sb3_rollout(settings.sb3_steps, settings.num_envs, env_kwargs)]
     ratio = many["stem_ms_per_frame"] / one["stem_ms_per_frame"]
-    report("overhead", COLUMNS, rows, frame_cost_among_many_over_alone=ratio)
+    name = f"overhead-{settings.quality}"
+    report(name, COLUMNS, rows, frame_cost_among_many_over_alone=ratio)
 
 
-def one_env(steps: int) -> dict[str, Any]:
-    env = StemObservation(gym.make(ENV_ID, **ENDLESS), cache=False)
+def one_env(steps: int, env_kwargs: dict[str, Any]) -> dict[str, Any]:
+    env = StemObservation(gym.make(ENV_ID, **env_kwargs), cache=False)
     return measure("step, 1 env", env, steps)
 
 
-def many_envs(steps: int, num_envs: int) -> dict[str, Any]:
-    workers = gym.make_vec(ENV_ID, num_envs, "async", vector_kwargs=SPAWN, **ENDLESS)
+def many_envs(steps: int, num_envs: int, env_kwargs: dict[str, Any]) -> dict[str, Any]:
+    workers = gym.make_vec(ENV_ID, num_envs, "async", vector_kwargs=SPAWN, **env_kwargs)
     env = VectorStemObservation(workers, cache=False)
     return measure(f"step, {num_envs} envs", env, steps)
 
@@ -72,7 +75,7 @@ def measure(what: str, env: Any, steps: int, block: int = 10) -> dict[str, Any]:
     return row(what, **medians, stem_ms_per_frame=1e3 * stem / (stats.frames - frames))
 
 
-def sb3_rollout(steps: int, num_envs: int) -> dict[str, Any]:
+def sb3_rollout(steps: int, num_envs: int, env_kwargs: dict[str, Any]) -> dict[str, Any]:
     """Time PPO's collection of one rollout, its learning left out."""
     from stable_baselines3 import PPO
     from stable_baselines3.common.callbacks import BaseCallback
@@ -104,7 +107,7 @@ def sb3_rollout(steps: int, num_envs: int) -> dict[str, Any]:
         seed=0,
         vec_env_cls=SubprocVecEnv,
         vec_env_kwargs={"start_method": "spawn"},
-        env_kwargs=ENDLESS,
+        env_kwargs=env_kwargs,
     )
     stem = StemVecEnv(venv, cache=False)
     without, with_stem = collect_ms(venv), collect_ms(stem)
