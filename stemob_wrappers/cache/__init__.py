@@ -114,7 +114,7 @@ def as_cache(cache: CacheLike) -> FrameCache | None:
         TypeError: something else.
 
     Example:
-        >>> as_cache(False) is None, as_cache("/tmp/frames").path.name
+        >>> as_cache(False) is None, as_cache("frames").path.name
         (True, 'frames')
     """
     if cache is False:
@@ -134,8 +134,8 @@ def recorded_cache(cache: CacheLike) -> str | bool | None:
     """Return what rebuilds a cache from plain JSON: its path; None for one in memory.
 
     Example:
-        >>> recorded_cache(FrameCache("/tmp/frames")), recorded_cache(False)
-        ('/tmp/frames', False)
+        >>> Path(recorded_cache(FrameCache("frames"))).name, recorded_cache(False)
+        ('frames', False)
     """
     if isinstance(cache, FrameCache):
         return None if cache.path is None else str(cache.path)
@@ -164,7 +164,7 @@ def open_disk(path: str | os.PathLike[str] | None = None) -> DiskTier:
     """Return the disk tier at a path, or at :func:`default_folder`, to look after it.
 
     Example:
-        >>> open_disk("/tmp/frames").stats().entries >= 0
+        >>> open_disk("frames").stats().entries >= 0
         True
     """
     return DiskTier(path or default_folder(), DEFAULT_DISK_BYTES)
