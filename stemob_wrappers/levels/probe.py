@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
 
-Augment = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
+from stemob_wrappers.augment import Augmentation
 
 
 def probe_errors(
@@ -21,7 +19,7 @@ def probe_errors(
     *,
     seed: int,
     steps: int = 300,
-    augment: Augment | None = None,
+    augment: Augmentation | None = None,
 ) -> NDArray[np.float64]:
     """Train one probe and return its mean error on each set of test frames and each point.
 
@@ -32,7 +30,7 @@ def probe_errors(
         test_points: float32 [T, P, 3].
         seed: of weights, batches and augmentation.
         steps: optimiser steps of 32 frames.
-        augment: changes each batch, or None.
+        augment: changes each batch, images in [0, 1], or None.
 
     Returns:
         float64 [len(tests), P], mean distance in cm.
@@ -50,7 +48,7 @@ def probe_errors(
         chosen = torch.randint(len(train), (32,), generator=generator)
         images = _to_images(train[chosen.numpy()])
         if augment is not None:
-            images = augment(images, generator)
+            images = 2 * augment((images + 1) / 2, generator) - 1
         loss = F.smooth_l1_loss(model(images), (targets[chosen] - centre) / spread)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -64,26 +62,6 @@ def probe_errors(
             found = (read * spread + centre).reshape(test_points.shape).numpy()
             errors.append(np.linalg.norm(found - test_points, axis=2).mean(0) * 100)
     return np.array(errors, np.float64)
-
-
-def colour_jitter(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Random brightness, contrast and colour balance of each image in [-1, 1]."""
-
-    def draw(low: float, high: float, *shape: int) -> torch.Tensor:
-        return low + (high - low) * torch.rand(len(images), *shape, generator=generator)
-
-    grey = images.mean(dim=(1, 2, 3), keepdim=True)
-    images = (images - grey) * draw(0.5, 1.5, 1, 1, 1) + grey
-    return (images * draw(0.6, 1.4, 3, 1, 1) + draw(-0.4, 0.4, 3, 1, 1)).clamp(-1, 1)
-
-
-def random_conv(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Filter each batch by a random 3 x 3 convolution over the colours (arXiv 1910.05396)."""
-    weight = torch.randn(3, 3, 3, 3, generator=generator) / 27**0.5
-    filtered = F.conv2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), weight)
-    filtered = torch.tanh(filtered)
-    plain = torch.rand(len(images), 1, 1, 1, generator=generator) < 0.3
-    return torch.where(plain, images, filtered)
 
 
 def _probe(outputs: int) -> nn.Module:

@@ -14,6 +14,8 @@ from stemob_wrappers.levels.pairs import SPLIT, Pairs, list_images
 
 PROBE_SEEDS = 5
 DETERMINISTIC = ("ddim", "ddim-renoise", "ddim-fixed-point")
+# Raised when the probe or the augmentations it is trained with come to give other figures.
+PROBE = 2
 PACKAGES = ("stemob_wrappers", "torch", "numpy", "gymnasium", "mujoco", "robosuite", "diffusers")
 
 
@@ -78,6 +80,7 @@ def digest_of_inputs(study: Study) -> str:
         for name, value in dataclasses.asdict(study).items()
         if name not in ("backbones", "methods", "noises", "steps", "configs")
     }
+    shared["probe"] = PROBE
     if study.folders is not None:
         shared["files"] = [
             (path.name, path.stat().st_size, path.stat().st_mtime_ns)

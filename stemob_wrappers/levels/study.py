@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from rich.progress import Progress
 
+from stemob_wrappers.augment import Augmentation, colour_jitter, random_conv
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.identity import frame_digest
 from stemob_wrappers.levels.pairs import (
@@ -28,7 +29,7 @@ from stemob_wrappers.levels.pairs import (
     render_pairs,
     save_pairs,
 )
-from stemob_wrappers.levels.probe import Augment, colour_jitter, probe_errors, random_conv
+from stemob_wrappers.levels.probe import probe_errors
 from stemob_wrappers.levels.rows import Row, append_row, read_rows, write_rows
 from stemob_wrappers.levels.settings import Study, digest_of_inputs, write_settings
 from stemob_wrappers.noise import draw_noise, noise_key
@@ -37,7 +38,7 @@ from stemob_wrappers.pipeline import StemPipeline
 TEST_SHARE = 0.2
 CONVERGENCE_STATES = 64
 BATCH = 64
-BASELINES: dict[str, Augment | None] = {
+BASELINES: dict[str, Augmentation | None] = {
     "raw": None,
     "raw + jitter": colour_jitter,
     "raw + random conv": random_conv,
@@ -185,7 +186,7 @@ def _noise(
 
 
 def _probe(
-    frames: NDArray[np.uint8], pairs: Pairs, study: Study, augment: Augment | None
+    frames: NDArray[np.uint8], pairs: Pairs, study: Study, augment: Augmentation | None
 ) -> dict[str, float]:
     if pairs.points is None:
         return {}
