@@ -14,7 +14,7 @@ from stemob_wrappers.lazy import lazy_names
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from stemob_wrappers import datasets, perturb, vector
+    from stemob_wrappers import datasets, evaluation, perturb, vector
     from stemob_wrappers.backbones import load_backbone
     from stemob_wrappers.cache import FrameCache
     from stemob_wrappers.config import StemConfig
@@ -29,6 +29,7 @@ __all__ = [
     "StemObservation",
     "StemPipeline",
     "datasets",
+    "evaluation",
     "load_backbone",
     "make",
     "perturb",
@@ -42,6 +43,7 @@ _HOMES = {
     "StemObservation": "wrappers.observation",
     "StemPipeline": "pipeline",
     "datasets": "datasets",
+    "evaluation": "evaluation",
     "load_backbone": "backbones",
     "make": "wrappers.rendering",
     "perturb": "perturb",

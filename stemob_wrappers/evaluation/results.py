@@ -1,0 +1,177 @@
+"""Records of an evaluation, and the files they lie in: one for each finished cell of each arm."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stemob_wrappers.evaluation.conditions import CLEAN, short_name
+
+FORMAT = 1
+RESULTS_JSON, RESULTS_CSV, REPORT_HTML = "results.json", "results.csv", "report.html"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One arm in one cell of one task; lists have one entry an episode.
+
+    Attributes:
+        arm, training_seed, task, cell: which; the task is an env id, the cell a name.
+        seeds: reset seeds, the same for every arm.
+        successes, lengths, returns: what happened.
+        ms_per_step: milliseconds a control step of one env, by part: env, stem, policy. Differs
+            from run to run; nothing else does.
+    """
+
+    arm: str
+    training_seed: int
+    task: str
+    cell: str
+    seeds: list[int]
+    successes: list[bool]
+    lengths: list[int]
+    returns: list[float]
+    ms_per_step: dict[str, float]
+
+    @property
+    def success_rate(self) -> float:
+        """Share of the episodes that succeeded, in [0, 1]."""
+        return sum(self.successes) / len(self.successes)
+
+
+@dataclass(frozen=True)
+class Results:
+    """All records of an evaluation, and what they were made with.
+
+    Attributes:
+        content: what ``results.json`` holds: plain JSON.
+        folder: where it lies.
+    """
+
+    content: dict[str, Any]
+    folder: Path
+
+    @classmethod
+    def read(cls, folder: str | os.PathLike[str]) -> Results:
+        """Read what an evaluation wrote.
+
+        Raises:
+            FileNotFoundError: no results.json in the folder.
+            ValueError: one of another format.
+
+        Example:
+            >>> Results.read("results").records[0].success_rate # doctest: +SKIP
+            0.9
+        """
+        path = Path(folder) / RESULTS_JSON
+        if not path.is_file():
+            raise FileNotFoundError(f"no {path}: run the evaluation to its end first")
+        content = json.loads(path.read_text())
+        if content.get("format") != FORMAT:
+            raise ValueError(
+                f"{path} must have format {FORMAT}, received {content.get('format')!r}; "
+                "evaluate again with this version"
+            )
+        return cls(content, Path(folder))
+
+    @property
+    def records(self) -> list[Record]:
+        """The records, in order."""
+        return [Record(**fields) for fields in self.content["records"]]
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Rates, intervals and differences, as `statistics.summarise` gives them."""
+        return self.content["summary"]
+
+    def write(self) -> None:
+        """Write ``results.json`` and ``results.csv`` into the folder."""
+        write_text(self.folder / RESULTS_JSON, json.dumps(self.content, indent=1) + "\n")
+        write_csv(self.records, self.folder / RESULTS_CSV)
+
+
+class CellFiles:
+    """Finished cells on disk; a cell that is made with other settings has another file.
+
+    Args:
+        folder: where they lie, ``FOLDER/TASK/CELL/ARM-….json``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, arm: str, task: str, cell: str, settings: dict[str, Any]) -> Path:
+        """Where the file of an arm's cell is."""
+        name = f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', arm)}-{digest_of(settings)}.json"
+        return self.folder / short_name(task) / cell / name
+
+    def read(self, path: Path) -> tuple[Record, float] | None:
+        """A finished cell and the seconds it took; None if there is no whole file."""
+        try:
+            content = json.loads(path.read_text())
+            return Record(**content["record"]), float(content["seconds"])
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return None
+
+    def write(self, path: Path, record: Record, settings: dict[str, Any], seconds: float) -> None:
+        """Write a finished cell; a reader never sees half a file."""
+        content = {"record": dataclasses.asdict(record), "settings": settings, "seconds": seconds}
+        write_text(path, json.dumps(content) + "\n")
+
+
+def digest_of(settings: dict[str, Any]) -> str:
+    """Hash settings to 12 hexadecimal digits.
+
+    Example:
+        >>> digest_of({"seed": 0}) == digest_of({"seed": 1})
+        False
+    """
+    text = json.dumps({"format": FORMAT, **settings}, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+
+
+def write_csv(records: Sequence[Record], path: Path) -> None:
+    """Write one row an episode."""
+    lines = [
+        {
+            "task": record.task,
+            "cell": record.cell,
+            "perturbed": record.cell != CLEAN,
+            "arm": record.arm,
+            "training_seed": record.training_seed,
+            "episode": episode,
+            "reset_seed": record.seeds[episode],
+            "success": record.successes[episode],
+            "length": record.lengths[episode],
+            "return": record.returns[episode],
+        }
+        for record in records
+        for episode in range(len(record.seeds))
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _beside(path)
+    with temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(lines[0]) if lines else ["task"])
+        writer.writeheader()
+        writer.writerows(lines)
+    os.replace(temporary, path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file beside its place and rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _beside(path)
+    temporary.write_text(text)
+    os.replace(temporary, path)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
