@@ -1,18 +1,11 @@
-"""Demonstrations of a toy task: the action points at a bright square in the first camera's image.
-
-Also puts the scripts of examples/imitation on the path, which import each other as siblings.
-"""
+"""Demonstrations of a toy task: the action points at a bright square in the first image."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import h5py
 import numpy as np
-
-SCRIPTS = Path(__file__).parents[2] / "examples" / "imitation"
-sys.path.insert(0, str(SCRIPTS))
 
 SIZE = 48
 CAMERAS = ("agentview_image", "robot0_eye_in_hand_image")
@@ -35,7 +28,7 @@ def proprio(rng: np.random.Generator, count: int) -> np.ndarray:
 
 
 def make_demos(path: Path, *, demos: int = 5, length: int = 40, seed: int = 0) -> Path:
-    """A robomimic file of the toy task; in each demonstration the square stands still."""
+    """A robomimic file of the toy task."""
     rng = np.random.default_rng(seed)
     with h5py.File(path, "w") as file:
         for index in range(demos):

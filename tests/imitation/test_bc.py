@@ -1,21 +1,20 @@
 """Behavioural cloning learns what images show, acts in chunks, and resumes to the same weights."""
 
+# pyright: reportMissingImports=false
+# (The scripts of examples/imitation, which conftest.py puts on the path.)
+
 import dataclasses
 import sys
-from pathlib import Path
-
-import numpy as np
-import pytest
-import torch
-from safetensors.torch import load_file
-
-sys.path.insert(0, str(Path(__file__).parent))
-import squares
 
 import acting
 import bc
 import diffusion_policy
 import loop
+import numpy as np
+import pytest
+import squares
+import torch
+from safetensors.torch import load_file
 
 
 @pytest.fixture(scope="module")

@@ -1,20 +1,19 @@
 """Demonstrations are read as they were written, and batches hold what belongs together."""
 
-import sys
-from pathlib import Path
+# pyright: reportMissingImports=false
+# (The scripts of examples/imitation, which conftest.py puts on the path.)
 
+from typing import Any
+
+import data
 import h5py
 import numpy as np
 import pytest
+import squares
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
-
-sys.path.insert(0, str(Path(__file__).parent))
-import squares
-
-import data
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +30,7 @@ def test_splits_hold_the_steps_of_their_demonstrations(file):
         "num_actions": 7,
     }
     with h5py.File(file) as written:
-        last = written["data/demo_4"]
+        last: Any = written["data/demo_4"]
         assert np.array_equal(valid.actions, last["actions"])
         assert np.array_equal(valid.images["agentview_image"], last["obs/agentview_image"])
 
