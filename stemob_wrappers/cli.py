@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -356,6 +356,87 @@ def levels(
     report_study(study, out)
 
 
+@app.command()
+def evaluate(
+    env: Annotated[list[str], typer.Option(help="Id of the env; repeat for several.")],
+    policy: Annotated[
+        list[str],
+        typer.Option(
+            help="module:function, module:function:PATH (which loads it) or PPO:path.zip; repeat "
+            "for several."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for results and report.")],
+    arm: Annotated[
+        list[str] | None,
+        typer.Option(help="raw, or a backbone; repeat. Without any: raw and embedded."),
+    ] = None,
+    suite: Annotated[
+        str, typer.Option(help="all, or groups such as lighting,texture, by commas.")
+    ] = "all",
+    severity: Annotated[
+        list[int] | None, typer.Option(help="1 to 5; repeat for several. Without any: 4.")
+    ] = None,
+    episodes: Annotated[int, typer.Option(help="In each cell, for each arm.")] = 20,
+    seed: Annotated[int, typer.Option(help="Of the episodes.")] = 0,
+    split: Annotated[
+        Literal["dev", "test"], typer.Option(help="test to report, dev to choose settings.")
+    ] = "test",
+    num_envs: Annotated[int, typer.Option(help="Processes that simulate.")] = 2,
+    env_kwargs: Annotated[
+        str, typer.Option(help="Arguments of the env, as JSON: '{\"size\": 84}'.")
+    ] = "{}",
+    success_return: Annotated[
+        float | None, typer.Option(help="Return that is a success, if the env tells none.")
+    ] = None,
+    model: Model = "ddpm",
+    num_steps: NumSteps = 50,
+    inversion_steps: InversionSteps = 15,
+    noise: Noise = "frame",
+    device: Annotated[str | None, typer.Option(help="Where the backbones run.")] = None,
+) -> None:
+    """Compare how much success policies keep under visual change; run it again to go on."""
+    from stemob_wrappers import evaluation
+    from stemob_wrappers.config import StemConfig, method_of_model
+    from stemob_wrappers.evaluation.arms import cross
+    from stemob_wrappers.evaluation.report import write_report
+
+    config = StemConfig(
+        method=method_of_model(model),
+        num_steps=num_steps,
+        inversion_steps=inversion_steps,
+        noise=noise,
+    )
+    results = evaluation.evaluate(
+        cross(policy, arm or ["raw", "embedded"], config),
+        env,
+        suite=suite.split(","),
+        severities=severity or [4],
+        episodes=episodes,
+        seed=seed,
+        split=split,
+        num_envs=num_envs,
+        env_kwargs=_json_object("--env-kwargs", env_kwargs),
+        success_return=success_return,
+        out=out,
+        device=device,
+        progress=True,
+    )
+    typer.echo(write_report(results.content, results.folder))
+
+
+def _json_object(option: str, text: str) -> dict[str, Any]:
+    import json
+
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise typer.BadParameter(f"{option} must be a JSON object, received {text!r}")
+    return value
+
+
 cache_app = typer.Typer(help="Look after a frame cache on disk.", no_args_is_help=True)
 app.add_typer(cache_app, name="cache")
 CachePath = Annotated[
@@ -423,5 +504,6 @@ def main() -> None:
     try:
         app()
     except (ValueError, OSError, ImportError, GLError, GymnasiumError) as error:
-        typer.echo(f"stemob: {error}", err=True)
+        notes = getattr(error, "__notes__", [])
+        typer.echo("\n".join([f"stemob: {error}", *notes]), err=True)
         sys.exit(1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +21,9 @@ Policy = Callable[[Any], Any]
 
 If it has ``reset(mask)``, mask bool [N], that is called whenever those envs begin an episode.
 """
+
+RAW = "raw"
+"""What an arm without a stem is called."""
 
 SB3_ALGORITHMS = ("A2C", "DDPG", "DQN", "PPO", "SAC", "TD3")
 _FORMS = (
@@ -93,6 +96,34 @@ class Arm:
         identity = self.identity()
         del identity["digest"]
         return {"name": self.name, "task": self.task, "fingerprint": fingerprint, **identity}
+
+
+def cross(policies: Sequence[str], stems: Sequence[str], config: StemConfig) -> list[Arm]:
+    """An arm for every policy under every stem.
+
+    Args:
+        policies: names, as :func:`load_policy` takes them.
+        stems: ``"raw"`` for none, or backbones.
+        config: what the stems have beside the backbone.
+
+    Raises:
+        ValueError: no policy.
+
+    Example:
+        >>> [arm.name for arm in cross(["lift:act"], ["raw", "embedded"], StemConfig())]
+        ['raw', 'embedded']
+    """
+    if not policies:
+        raise ValueError(f"name at least one policy: {_FORMS}")
+    return [
+        Arm(
+            name=stem if len(policies) == 1 else f"{policy}, {stem}",
+            policy=policy,
+            stem=None if stem == RAW else config.replace(backbone=stem),
+        )
+        for policy in policies
+        for stem in stems
+    ]
 
 
 def load_policy(name: str) -> Policy:

@@ -53,8 +53,8 @@ def evaluate(
     was stopped, and its results differ in nothing but timings and provenance from those of a run
     that was not.
 
-    Writes ``results.json``, ``results.csv`` (one row an episode), pictures of every cell and
-    ``report.html``.
+    Writes ``results.json``, ``results.csv`` (one row an episode) and pictures of every cell, from
+    which `report.write_report` makes one page.
 
     Args:
         arms: what is compared; of one name, training seed and task there is one.

@@ -56,7 +56,8 @@ def episode_seeds(seed: int, split: Split, episodes: int) -> list[int]:
     """The reset seed of each episode, the same for every arm and cell; splits share none.
 
     A reset seed decides the task's randomness and, in a perturbed cell, the perturbation. More
-    episodes begin with the same ones.
+    episodes begin with the same ones. Seeds below a million never come, so that demonstrations
+    which were recorded with such are other episodes.
 
     Args:
         seed: of the evaluation, 0 or more.
@@ -78,7 +79,8 @@ def episode_seeds(seed: int, split: Split, episodes: int) -> list[int]:
         )
     rng = np.random.default_rng([_STREAM, seed])
     share = list(SPLITS).index(split)
-    return [len(SPLITS) * int(number) + share for number in rng.integers(0, 2**29, episodes)]
+    numbers = rng.integers(2**20, 2**29, episodes)
+    return [len(SPLITS) * int(number) + share for number in numbers]
 
 
 def short_name(env_id: str) -> str:

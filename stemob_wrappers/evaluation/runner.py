@@ -15,7 +15,7 @@ from gymnasium.vector import VectorEnv
 from rich.progress import Progress, TaskID
 
 from stemob_wrappers.config import StemConfig
-from stemob_wrappers.evaluation.arms import Arm
+from stemob_wrappers.evaluation.arms import RAW, Arm
 from stemob_wrappers.evaluation.conditions import check_cells, short_name
 from stemob_wrappers.evaluation.results import CellFiles, Record, digest_of
 from stemob_wrappers.evaluation.rollouts import open_vector_env, play
@@ -195,7 +195,7 @@ class Runner:
 
 def _stems(arms: Sequence[Arm]) -> dict[StemConfig | None, str]:
     """The distinct stems, and the first arm that has each; no stem is there always, as "raw"."""
-    found: dict[StemConfig | None, str] = {None: "raw"}
+    found: dict[StemConfig | None, str] = {None: RAW}
     for arm in arms:
         found.setdefault(arm.stem, arm.name)
     return found

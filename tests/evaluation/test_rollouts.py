@@ -160,6 +160,7 @@ def test_reset_seeds_are_stable_and_splits_share_none():
     pools = [set(episode_seeds(s, split, 500)) for s in range(3) for split in ("dev", "test")]
     dev, test = set().union(*pools[::2]), set().union(*pools[1::2])
     assert not dev & test
+    assert min(dev | test) > 1_000_000
     with pytest.raises(ValueError, match="split must be one of train, dev, test"):
         episode_seeds(0, "tset", 1)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="episodes 1 or more"):
