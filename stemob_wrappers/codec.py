@@ -33,8 +33,12 @@ class LatentCodec:
         """Map images, float [N, 3, H, W] in [-1, 1], to latents [N, channels, H / s, W / s]."""
         raise NotImplementedError
 
-    def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """Map latents to images, float [N, 3, H, W], about in [-1, 1]."""
+    def decode(self, latents: torch.Tensor, alpha_bar: float = 1.0) -> torch.Tensor:
+        """Map latents to images, float [N, 3, H, W], about in [-1, 1].
+
+        Args:
+            alpha_bar: noise level of the latents; only the embedded backbone's codec asks for it.
+        """
         raise NotImplementedError
 
 
@@ -67,7 +71,7 @@ class KLCodec(LatentCodec):
         posterior = self.module.encode(images).latent_dist
         return (posterior.mode() - self.shift) * self.scale
 
-    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+    def decode(self, latents: torch.Tensor, alpha_bar: float = 1.0) -> torch.Tensor:
         return self.module.decode(latents / self.scale + self.shift).sample
 
 
@@ -83,7 +87,7 @@ class TinyCodec(LatentCodec):
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         return self.module.encode(images).latents * self.scale
 
-    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+    def decode(self, latents: torch.Tensor, alpha_bar: float = 1.0) -> torch.Tensor:
         return self.module.decode(latents / self.scale).sample
 
 
@@ -100,7 +104,7 @@ class IdentityCodec(LatentCodec):
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         return images
 
-    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+    def decode(self, latents: torch.Tensor, alpha_bar: float = 1.0) -> torch.Tensor:
         return latents
 
 
@@ -120,7 +124,7 @@ def wrap_autoencoder(module: nn.Module) -> LatentCodec:
     Example:
         >>> from stemob_wrappers.backbones.autoencoder import StemAutoencoder
         >>> wrap_autoencoder(StemAutoencoder()).channels
-        8
+        16
     """
     name = type(module).__name__
     if name not in _ADAPTERS:

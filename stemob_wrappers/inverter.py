@@ -98,7 +98,7 @@ class FrameInverter:
         encoded = _now(frames.device)
         latents = self._invert(latents, _pad_batch(noise, bucket))
         inverted = _now(frames.device)
-        stems = self._to_frames(codec.decode(latents)[:count], height, width)
+        stems = self._to_frames(codec.decode(latents, self.alpha_bar)[:count], height, width)
         decoded = _now(frames.device)
 
         self.seconds["encode"] += encoded - started

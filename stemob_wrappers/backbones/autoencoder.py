@@ -24,6 +24,7 @@ class StemAutoencoder(nn.Module):
         latent_channels: channels of the latent.
         width: channels of the convolutions at stride 4.
         context_width: channels of the decoder's residual block at stride 8.
+        level_aware: whether the decoder is told how much noise there is in the latents.
 
     Images are float [N, 3, H, W] in [-1, 1] with H and W multiples of 8; latents are float
     [N, latent_channels, H / 4, W / 4] with mean 0 and variance 1 per channel over the training
@@ -38,12 +39,19 @@ class StemAutoencoder(nn.Module):
     latent_stride = 4
     stride = 8
 
-    def __init__(self, latent_channels: int = 8, width: int = 64, context_width: int = 96) -> None:
+    def __init__(
+        self,
+        latent_channels: int = 16,
+        width: int = 64,
+        context_width: int = 96,
+        level_aware: bool = True,
+    ) -> None:
         super().__init__()
         self.config = {
             "latent_channels": latent_channels,
             "width": width,
             "context_width": context_width,
+            "level_aware": level_aware,
         }
         self.latent_channels = latent_channels
         self.encoder = nn.Sequential(
@@ -66,14 +74,29 @@ class StemAutoencoder(nn.Module):
             nn.Conv2d(width, 48, 3, padding=1),
             nn.PixelShuffle(4),
         )
+        self.level = (
+            nn.Sequential(nn.Linear(1, 32), nn.ReLU(), nn.Linear(32, 2 * width))
+            if level_aware
+            else None
+        )
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """Map images to latents."""
         return self.encoder(images)
 
-    def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """Map latents, noised or not, to images."""
-        return self.decoder(latents)
+    def decode(self, latents: torch.Tensor, alpha_bar: float | torch.Tensor = 1.0) -> torch.Tensor:
+        """Map latents, noised or not, to images.
+
+        Args:
+            alpha_bar: noise level of the latents, in (0, 1]; float [N] if they differ in it.
+        """
+        hidden = self.decoder[0](latents)
+        if self.level is not None:
+            level = torch.as_tensor(alpha_bar, dtype=latents.dtype, device=latents.device)
+            sigma = (1 - level).sqrt().reshape(-1, 1)
+            gain, bias = self.level(sigma)[:, :, None, None].chunk(2, dim=1)
+            hidden = hidden * (1 + gain) + bias
+        return self.decoder[1:](hidden)
 
     def save_pretrained(self, folder: Path) -> None:
         """Write config and weights in diffusers' folder layout (safetensors)."""

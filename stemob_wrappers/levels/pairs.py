@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stemob_wrappers.gl import ensure_gl
+from stemob_wrappers.training.env_frames import render_env
 
 SPLIT = "dev"  # of textures and seeds; results are reported on the other one
-GRIP_SITE = "gripper0_right_grip_site"
-REACH = 0.25  # m from where a reset leaves the hand; farther off, cameras lose sight of it
-TRIES = 20
-FACTORS = ("lighting", "texture", "colour", "background")  # what changes a look and no layout
 
 
 @dataclass(frozen=True)
@@ -64,42 +59,17 @@ def render_pairs(
         >>> render_pairs("stemob/Lift-v0", states=4, appearances=2).frames.shape # doctest: +SKIP
         (2, 4, 84, 84, 3)
     """
-    import gymnasium as gym
-    from rich.progress import track
-
-    from stemob_wrappers.perturb import ScenePerturbation
-    from stemob_wrappers.perturb.simulation import find_simulation
-
-    if states < 4 or appearances < 2:
-        raise ValueError(
-            f"need at least 4 states and 2 appearances, received {states} and {appearances}"
+    return Pairs(
+        *render_env(
+            env_id,
+            states=states,
+            appearances=appearances,
+            size=size,
+            severity=severity,
+            seed=seed,
+            split=SPLIT,
         )
-    ensure_gl()
-    is_ours = env_id.rsplit(":")[-1].startswith("stemob/")
-    sizes = {"size": size} if is_ours else {"width": size, "height": size}
-    env = gym.make(env_id, render_mode="rgb_array", disable_env_checker=True, **sizes)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # what this env has nothing of is left out
-        perturbed = ScenePerturbation(env, list(FACTORS), severity, seed, split=SPLIT)
-    try:
-        simulation = find_simulation(env)
-        layouts = [
-            _draw_layout(env, simulation, seed * 1_000_003 + index)
-            for index in track(range(states), "states", transient=True)
-        ]
-        names, points = _points(simulation, layouts)
-        frames = np.empty((appearances, states, size, size, 3), np.uint8)
-        for look in range(appearances):
-            # The reset draws a look, and puts it into the model until the next one.
-            perturbed.reset(seed=seed * 1_000_003 + look)
-            if look == 0:
-                perturbed.restore()
-            for index, layout in enumerate(track(layouts, f"look {look}", transient=True)):
-                _move_to(simulation, layout)
-                frames[look, index] = env.render()
-    finally:
-        perturbed.close()
-    return Pairs(frames, points, names)
+    )
 
 
 def read_pairs(clean: Path, perturbed: Path) -> Pairs:
@@ -152,65 +122,3 @@ def load_pairs(path: Path) -> Pairs:
         points = file.get_tensor("points") if "points" in file.keys() else None  # noqa: SIM118
         names = tuple(json.loads((file.metadata() or {})["names"]))
         return Pairs(file.get_tensor("frames"), points, names)
-
-
-# --- layouts -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Layout:
-    qpos: NDArray[np.float64]
-    body_pos: NDArray[np.float64]
-    body_quat: NDArray[np.float64]
-
-
-def _draw_layout(env: Any, simulation: Any, seed: int) -> _Layout:
-    """A reset, then away from it: an arm strays above the table, other envs act at random."""
-    env.reset(seed=seed)
-    rng = np.random.default_rng(seed)
-    model, data = simulation.model, simulation.data
-    if _site(model, GRIP_SITE) is None:
-        env.action_space.seed(seed)
-        for _ in range(int(rng.integers(1, 30))):
-            env.step(env.action_space.sample())
-        qpos = np.array(data.qpos)
-    else:
-        from stemob_wrappers.training.sources import stray
-
-        home, site = np.array(data.qpos), _site(model, GRIP_SITE)
-        start, qpos = np.array(data.site_xpos[site]), home
-        for _ in range(TRIES):
-            qpos = stray(model, data, home, rng)
-            if np.linalg.norm(data.site_xpos[site] - start) < REACH:
-                break
-    return _Layout(qpos, np.array(model.body_pos), np.array(model.body_quat))
-
-
-def _move_to(simulation: Any, layout: _Layout) -> None:
-    from stemob_wrappers.training.stage import move_to
-
-    model = simulation.model
-    model.body_pos[:], model.body_quat[:] = layout.body_pos, layout.body_quat
-    move_to(model, simulation.data, layout.qpos)
-
-
-def _points(simulation: Any, layouts: list[_Layout]) -> tuple[tuple[str, ...], NDArray[np.float32]]:
-    """Where the end effector and the free objects are; without those, every moving body."""
-    model = simulation.model
-    site = _site(model, GRIP_SITE)
-    free = [int(model.jnt_bodyid[j]) for j in range(model.njnt) if model.jnt_type[j] == 0]
-    bodies = (
-        free if site is not None else [b for b in range(1, model.nbody) if model.body_dofnum[b]]
-    )
-    names = (["end effector"] if site is not None else []) + [model.body(b).name for b in bodies]
-    points = np.empty((len(layouts), len(names), 3), np.float32)
-    for index, layout in enumerate(layouts):
-        _move_to(simulation, layout)
-        data = simulation.data
-        ends = [] if site is None else [data.site_xpos[site]]
-        points[index] = [*ends, *(data.xpos[b] for b in bodies)]
-    return tuple(names), points
-
-
-def _site(model: Any, name: str) -> int | None:
-    return next((i for i in range(model.nsite) if model.site(i).name == name), None)

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
-from stemob_wrappers.training.card import write_card
+import numpy as np
+from numpy.typing import NDArray
+
+from stemob_wrappers.training.canonical import CanonicalConfig, train_canonical
+from stemob_wrappers.training.card import SIZES, held_out_frames, write_card
 from stemob_wrappers.training.denoiser import DenoiserConfig, train_denoiser
-from stemob_wrappers.training.scenes import default_scenes_dir, render_scenes
+from stemob_wrappers.training.env_scenes import render_env_scenes
+from stemob_wrappers.training.scenes import default_scenes_dir, load_scene, render_scenes
 from stemob_wrappers.training.train import TrainConfig, train_backbone
 
 
 def make_backbone(
     out: Path,
     *,
+    env_id: str | None = None,
+    cameras: Sequence[str] = (),
+    canonical: bool = False,
     scenes: Path | None = None,
-    num_scenes: int = 76,
-    steps: int = 10_000,
+    num_scenes: int = 350,
+    steps: int = 9_000,
     denoiser_steps: int = 1_600,
     seed: int = 0,
     workers: int = 2,
@@ -27,10 +36,15 @@ def make_backbone(
 
     Args:
         out: folder of the backbone, which ``StemConfig(backbone=...)`` takes.
+        env_id: a MuJoCo env to train on, going on from ``"embedded"``; None trains from nothing on
+            many tasks and procedural tables.
+        cameras: of the env, by name; none for its own.
+        canonical: whether to train a decoder that gives every frame its scene's nominal look. The
+            plain backbone that it shares its encoder with is put into ``out/plain``.
         scenes: folder of rendered scenes, filled where scenes are missing; None takes the
             platform's cache folder.
         num_scenes: scenes to render, of 144 frames each.
-        steps: optimiser steps of the codec.
+        steps: optimiser steps of the codec, and of the canonical decoder.
         denoiser_steps: optimiser steps of the denoiser, which the DDIM methods need; 0 trains none.
         seed: of scenes, weights, crops and noise.
         workers: processes that render.
@@ -41,15 +55,51 @@ def make_backbone(
         ValueError: the folders hold scenes or a checkpoint of other settings.
 
     Example:
-        >>> make_backbone(Path("my-backbone")) # doctest: +SKIP
+        >>> make_backbone(Path("my-backbone"), env_id="stemob/Lift-v0") # doctest: +SKIP
     """
-    scenes = scenes or default_scenes_dir()
-    render_scenes(scenes, num_scenes=num_scenes, seed=seed, workers=workers)
-    train_backbone(scenes, out, TrainConfig(steps=steps, seed=seed), device=device)
+    scenes = scenes or default_scenes_dir() / (env_id or "all").replace("/", "-")
+    start = None
+    if env_id is None:
+        render_scenes(scenes, num_scenes=num_scenes, seed=seed, workers=workers)
+    else:
+        start = "embedded"
+        render_env_scenes(
+            env_id, scenes, num_scenes=num_scenes, cameras=cameras, seed=seed, workers=workers
+        )
+    plain = out / "plain" if canonical else out
+    train_backbone(scenes, plain, TrainConfig(steps=steps, seed=seed, start=start), device=device)
     if denoiser_steps:
         config = DenoiserConfig(steps=denoiser_steps, seed=seed)
-        unet = train_denoiser(scenes, str(out), out / "denoiser", config, device=device)
-        shutil.copytree(unet, out / "unet", dirs_exist_ok=True)
-    holdout = scenes.parent / "held-out"
-    write_card(out, scenes, holdout, command, device=device, workers=workers)
+        unet = train_denoiser(scenes, str(plain), plain / "denoiser", config, device=device)
+        shutil.copytree(unet, plain / "unet", dirs_exist_ok=True)
+    held_out = {
+        size: _held_out(
+            scenes.parent / f"{scenes.name}-held-out" / str(size), size, env_id, cameras
+        )
+        for size in SIZES
+    }
+    write_card(plain, scenes, held_out, command, device=device)
+    if canonical:
+        train_canonical(scenes, plain, out, CanonicalConfig(steps=steps, seed=seed), device=device)
+        write_card(out, scenes, held_out, command, device=device)
     return out
+
+
+def _held_out(
+    folder: Path, size: int, env_id: str | None, cameras: Sequence[str]
+) -> NDArray[np.uint8]:
+    """Frames to measure on: other looks of the env, or without one tasks never trained on."""
+    if env_id is None:
+        return held_out_frames(folder, size)
+    paths = render_env_scenes(
+        env_id,
+        folder,
+        num_scenes=5,
+        cameras=cameras,
+        seed=1,
+        size=size,
+        states=6,
+        appearances=4,
+        split="dev",
+    )
+    return np.concatenate([load_scene(path).frames for path in paths])

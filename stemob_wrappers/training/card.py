@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
 
+from stemob_wrappers.backbones import INDEX_FILE
 from stemob_wrappers.backbones.autoencoder import WEIGHTS_FILE
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.domain import psnr
@@ -26,30 +28,32 @@ HELD_OUT_SCENES = 6
 
 
 def write_card(
-    backbone: Path, scenes: Path, holdout: Path, command: str, *, device: str, workers: int = 1
+    backbone: Path,
+    scenes: Path,
+    held_out: Mapping[int, NDArray[np.uint8]],
+    command: str,
+    *,
+    device: str,
 ) -> dict[str, Any]:
     """Measure a trained backbone and write its ``README.md``; the figures join its index too.
 
     Args:
-        backbone: folder that ``train_backbone`` wrote.
+        backbone: folder that ``train_backbone`` or ``train_canonical`` wrote.
         scenes: folder that it was trained on.
-        holdout: folder for the held-out scenes, rendered when missing.
+        held_out: frames never trained on, uint8 [S, A, H, W, 3] by size: states under appearances,
+            of which the first is the nominal one.
         command: the command that made the backbone.
         device: what it was trained on.
-        workers: processes that render.
 
     Returns:
         PSNR in dB by frame size and inversion steps (0: the codec alone).
 
     Example:
-        >>> folders = Path("backbone"), Path("scenes"), Path("held-out")
-        >>> write_card(*folders, "stemob …", device="cpu") # doctest: +SKIP
+        >>> folders = Path("backbone"), Path("scenes")
+        >>> write_card(*folders, held_out, "stemob …", device="cpu") # doctest: +SKIP
     """
-    figures = {
-        str(size): held_out_psnr(str(backbone), held_out_frames(holdout / str(size), size, workers))
-        for size in SIZES
-    }
-    index_path = backbone / "model_index.json"
+    figures = {str(size): held_out_psnr(backbone, frames) for size, frames in held_out.items()}
+    index_path = backbone / INDEX_FILE
     index = json.loads(index_path.read_text())
     index["held_out_psnr_db"] = figures
     if (backbone / "unet").is_dir():
@@ -63,6 +67,8 @@ def write_card(
         scenes=len(trained_on),
         frames=sum(shape[0] * shape[1] for shape in trained_on),
         size=trained_on[0][2],
+        canonical=_CANONICAL.format(plain=index["plain"]) if "plain" in index else "",
+        measured="the nominal look" if "plain" in index else "their frames",
         minutes=_minutes(backbone / "losses.csv"),
         device=device,
         threads=torch.get_num_threads(),
@@ -80,7 +86,7 @@ def write_card(
 
 
 def held_out_frames(folder: Path, size: int, workers: int = 1) -> NDArray[np.uint8]:
-    """Return frames of tasks, robots and textures never trained on, uint8 [N, size, size, 3]."""
+    """Frames of tasks, robots and textures never trained on, uint8 [S, A, size, size, 3]."""
     render_scenes(
         folder,
         num_scenes=HELD_OUT_SCENES,
@@ -90,19 +96,25 @@ def held_out_frames(folder: Path, size: int, workers: int = 1) -> NDArray[np.uin
         holdout=True,
         workers=workers,
     )
-    return np.concatenate(
-        [scene.frames.reshape(-1, size, size, 3) for scene in load_scenes(folder)]
-    )
+    return np.concatenate([scene.frames for scene in load_scenes(folder)])
 
 
-def held_out_psnr(backbone: str, frames: NDArray[np.uint8]) -> dict[str, float]:
-    """Return the mean PSNR in dB between frames and their stem frames by inversion steps."""
+def held_out_psnr(backbone: Path, frames: NDArray[np.uint8]) -> dict[str, float]:
+    """Mean PSNR in dB of stem frames by inversion steps.
+
+    Measured against the frames, or against the nominal look if the backbone is a canonical one.
+
+    Args:
+        frames: uint8 [S, A, H, W, 3], appearance 0 the nominal one.
+    """
+    canonical = "plain" in json.loads((backbone / INDEX_FILE).read_text())
+    wanted = np.repeat(frames[:, :1], frames.shape[1], axis=1) if canonical else frames
+    wanted, frames = (x.reshape(-1, *x.shape[2:]) for x in (wanted, frames))
     result = {}
     for steps in LEVELS:
-        pipeline = StemPipeline(
-            StemConfig(backbone=backbone, inversion_steps=steps), cache=False, device="cpu"
-        )
-        result[str(steps)] = round(float(psnr(frames, pipeline(frames)).mean()), 2)
+        config = StemConfig(backbone=str(backbone), inversion_steps=steps)
+        stems = StemPipeline(config, cache=False, device="cpu")(frames)
+        result[str(steps)] = round(float(psnr(wanted, stems).mean()), 2)
     return result
 
 
@@ -127,7 +139,7 @@ _CARD = """# {name}
 A small convolutional autoencoder (`vae/`, own class `StemAutoencoder`) with unit-variance latents
 at a quarter of the frame's size, for partial diffusion inversion of camera frames of robots in
 simulation. The noise schedule is Stable Diffusion's. No photographs were used.
-
+{canonical}
 - Made by `{command}`
 - Settings: `{training}`
 - Data: {frames} frames at {size} px of {scenes} rendered MuJoCo scenes, under random lights,
@@ -136,7 +148,7 @@ simulation. The noise schedule is Stable Diffusion's. No photographs were used.
 - Denoiser: {denoiser}
 - Never trained on: {held_out}, nor the `dev` and `test` textures, lights and colours.
 
-PSNR in dB of stem frames against their frames on held-out scenes, by inversion steps of 50 (0: the
+PSNR in dB of stem frames against {measured} on held-out scenes, by inversion steps of 50 (0: the
 codec alone). From 5 steps on a lower value is meant: the noise is there to take detail away.
 
 | frames | {header} |
@@ -145,4 +157,11 @@ codec alone). From 5 steps on a lower value is meant: the noise is there to take
 
 Limits: made for simulated table-top scenes and Gymnasium's MuJoCo bodies. Photographs, text and
 faces come out blurred; train an own backbone with `stemob train-backbone` for another domain.
+"""
+
+_CANONICAL = """
+Its decoder gives every frame the nominal look of its scene, whatever appearance it came in; encoder
+and noise are those of `{plain}`. This goes beyond Stem-OB, takes pairs of renders to train, and is
+to be reported apart from it. On scenes that it does not know it may invent, remove or recolour
+objects: look at its frames first.
 """

@@ -34,6 +34,7 @@ class DenoiserConfig:
         batch_size: crops a step.
         learning_rate: peak of AdamW's cosine schedule.
         ema: decay of the averaged weights that are shipped.
+        mixed_precision: whether the convolutions run in bfloat16.
         seed: seed of the weights, crops, timesteps and noise.
         width, deep_width: see StemDenoiser.
     """
@@ -42,6 +43,7 @@ class DenoiserConfig:
     batch_size: int = 16
     learning_rate: float = 1e-3
     ema: float = 0.995
+    mixed_precision: bool = True
     seed: int = 0
     width: int = 64
     deep_width: int = 128
@@ -93,7 +95,8 @@ def train_denoiser(
     def loss_of(step: int) -> torch.Tensor:
         images = frames.batch(np.random.default_rng([config.seed, step]), config.batch_size)
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
-        return denoiser_loss(model, codec, images.to(device), schedule, generator)
+        with torch.autocast(torch.device(device).type, torch.bfloat16, config.mixed_precision):
+            return denoiser_loss(model, codec, images.to(device), schedule, generator)
 
     optimise(model, average, loss_of, config, out, save_every=save_every)
     average.save_pretrained(out / "unet")
@@ -114,13 +117,13 @@ def denoiser_loss(
         generator: on the CPU; draws timesteps and noise.
     """
     with torch.no_grad():
-        latents = codec.encode(images)
+        latents = codec.encode(images).float()
     timesteps = torch.randint(schedule.num_train_timesteps, (len(images),), generator=generator)
     alpha_bar = torch.as_tensor(schedule.alpha_bars, dtype=torch.float32)[timesteps]
     alpha_bar = alpha_bar.to(images.device).view(-1, 1, 1, 1)
     noise = torch.randn(latents.shape, generator=generator).to(images.device)
     noised = latents * alpha_bar.sqrt() + noise * (1 - alpha_bar).sqrt()
-    return F.mse_loss(model(noised, timesteps.to(images.device)), noise)
+    return F.mse_loss(model(noised, timesteps.to(images.device)).float(), noise)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -17,11 +17,11 @@ import json
 import multiprocessing
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import mujoco
 import numpy as np
@@ -61,9 +61,20 @@ class ScenePlan:
     appearances: int
     format: int = FORMAT
 
+    def render(self) -> Scene:
+        """Render the scene: see `render_scene`."""
+        return render_scene(self)
+
+
+class Plan(Protocol):
+    """Says what one scene file holds: a dataclass of plain values that can render it."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
     @property
-    def filename(self) -> str:
-        return f"scene-{self.index:05d}.safetensors"
+    def index(self) -> int: ...
+
+    def render(self) -> Scene: ...
 
 
 @dataclass(frozen=True)
@@ -198,16 +209,21 @@ def render_scene(plan: ScenePlan) -> Scene:
     return Scene(frames, np.array(vectors, dtype=np.float32), metadata)
 
 
-def write_scene(plan: ScenePlan, folder: Path) -> Path:
+def scene_path(plan: Plan, folder: Path) -> Path:
+    """Where a folder has the scene of a plan."""
+    return folder / f"scene-{plan.index:05d}.safetensors"
+
+
+def write_scene(plan: Plan, folder: Path) -> Path:
     """Render a scene into its file; the file appears under its name only when it is whole."""
-    scene = render_scene(plan)
+    scene = plan.render()
     # One metadata entry, so that the bytes do not depend on the order of a hash map.
     payload = save(
         {"frames": scene.frames, "states": scene.states},
         metadata={"scene": json.dumps(scene.metadata, sort_keys=True)},
     )
-    path = folder / plan.filename
-    partial = folder / f".{plan.filename}.{os.getpid()}.partial"
+    path = scene_path(plan, folder)
+    partial = folder / f".{path.name}.{os.getpid()}.partial"
     try:
         partial.write_bytes(payload)
         os.replace(partial, path)
@@ -216,13 +232,13 @@ def write_scene(plan: ScenePlan, folder: Path) -> Path:
     return path
 
 
-def is_done(plan: ScenePlan, folder: Path) -> bool:
+def is_done(plan: Plan, folder: Path) -> bool:
     """Whether the plan's file is there and whole.
 
     Raises:
         ValueError: the file is whole but was rendered from another plan.
     """
-    path = folder / plan.filename
+    path = scene_path(plan, folder)
     if not path.exists():
         return False
     try:
@@ -276,7 +292,6 @@ def render_scenes(
         >>> render_scenes("scenes", num_scenes=2, workers=2)  # doctest: +SKIP
         [PosixPath('scenes/scene-00000.safetensors'), PosixPath('scenes/scene-00001.safetensors')]
     """
-    folder = Path(out)
     plans = plan_scenes(
         num_scenes,
         seed=seed,
@@ -286,6 +301,15 @@ def render_scenes(
         sources=sources,
         holdout=holdout,
     )
+    return render_plans(plans, Path(out), workers)
+
+
+def render_plans(plans: Sequence[Plan], folder: Path, workers: int) -> list[Path]:
+    """Render what a folder lacks of the planned scenes, each into a file of its own.
+
+    Raises:
+        ValueError: the folder holds scenes of other settings.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     missing = [plan for plan in plans if not is_done(plan, folder)]
     if missing:
@@ -302,7 +326,7 @@ def render_scenes(
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-    return [folder / plan.filename for plan in plans]
+    return [scene_path(plan, folder) for plan in plans]
 
 
 def _end_with_parent() -> None:

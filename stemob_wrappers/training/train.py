@@ -1,8 +1,12 @@
 """Train the embedded backbone's codec on rendered scenes; seeded, resumable, never pickled.
 
 The decoder is trained on noised latents, so that what it makes of a frame at any level that is
-used is a picture and not noise: loss = L1 + gradient L1 between the frame and
+used is a picture and not noise: L1 + gradient L1 between the frame and
 decode(sqrt(alpha_bar) z + sqrt(1 - alpha_bar) eps), z the unit-variance latent of the frame.
+
+The *alignment* term makes a change of appearance a short way in latent space and a change of layout
+a long one, as the theory of Stem-OB (arXiv 2411.04919, section 4) wants it: the distance between
+one state's latents under two appearances, over the distance between two states.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +23,7 @@ import torch.nn.functional as F
 from safetensors import safe_open
 
 from stemob_wrappers import __version__
+from stemob_wrappers.backbones import stem_folder
 from stemob_wrappers.backbones.autoencoder import StemAutoencoder
 from stemob_wrappers.schedule import SD_SCHEDULE, NoiseSchedule
 from stemob_wrappers.training.optimise import optimise
@@ -33,11 +39,14 @@ class TrainConfig:
 
     Attributes:
         steps: optimiser steps.
-        batch_size: crops a step.
+        batch_size: crops a step, a multiple of 4.
         learning_rate: peak of AdamW's cosine schedule.
         ema: decay of the averaged weights that are shipped.
         clean: share of crops whose latents get no noise.
+        alignment: weight of the alignment term; 0 trains a plain autoencoder.
+        mixed_precision: whether the convolutions run in bfloat16.
         seed: seed of the weights, crops and noise.
+        start: embedded backbone, or folder of one, to go on from; None starts from nothing.
         latent_channels, width, context_width: see StemAutoencoder.
     """
 
@@ -45,9 +54,12 @@ class TrainConfig:
     batch_size: int = 24
     learning_rate: float = 2e-3
     ema: float = 0.999
-    clean: float = 0.3
+    clean: float = 0.5
+    alignment: float = 0.1
+    mixed_precision: bool = True
     seed: int = 0
-    latent_channels: int = 8
+    start: str | None = None
+    latent_channels: int = 16
     width: int = 64
     context_width: int = 96
 
@@ -84,6 +96,8 @@ def train_backbone(
     with torch.random.fork_rng(devices=[]):  # the caller's generator stays as it is
         torch.manual_seed(config.seed)
         model = StemAutoencoder(config.latent_channels, config.width, config.context_width)
+    if config.start is not None:
+        model = StemAutoencoder.from_pretrained(stem_folder(config.start) / "vae")
     model.to(device).train()
     average = StemAutoencoder(**model.config).to(device)
     average.load_state_dict(model.state_dict())
@@ -92,8 +106,9 @@ def train_backbone(
     schedule = NoiseSchedule.from_config(SD_SCHEDULE)
 
     def loss_of(step: int) -> torch.Tensor:
-        images = frames.batch(np.random.default_rng([config.seed, step]), config.batch_size)
-        return codec_loss(model, images.to(device), schedule, config.clean, step, config.seed)
+        pairs = frames.pairs(np.random.default_rng([config.seed, step]), config.batch_size // 4 * 2)
+        with torch.autocast(torch.device(device).type, torch.bfloat16, config.mixed_precision):
+            return codec_loss(model, pairs.to(device), schedule, config, step)
 
     optimise(model, average, loss_of, config, out, save_every=save_every)
     write_backbone(average, out, config)
@@ -102,32 +117,77 @@ def train_backbone(
 
 def codec_loss(
     model: StemAutoencoder,
-    images: torch.Tensor,
+    pairs: torch.Tensor,
     schedule: NoiseSchedule,
-    clean: float,
+    config: TrainConfig,
     step: int,
-    seed: int,
 ) -> torch.Tensor:
-    """L1 plus gradient L1 of the frames decoded from latents at random noise levels.
+    """Frames against what is decoded from their noised latents, plus the alignment term.
 
     Args:
-        images: float [N, 3, H, W] in [-1, 1].
-        clean: share of the batch that gets no noise.
+        pairs: float [2, N, 3, H, W] in [-1, 1], the same states under two appearances.
+        step: decides timesteps and noise.
     """
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-    n = len(images)
+    images = pairs.flatten(0, 1)
+    latents = model.encode(images).float()
+    seed = config.seed * 1_000_003 + step
+    noised, alpha_bar = noise_latents(latents, schedule, config.clean, seed)
+    loss = picture_loss(model.decode(noised, alpha_bar).float(), images)
+    if config.alignment:
+        loss = loss + config.alignment * alignment_loss(latents.unflatten(0, pairs.shape[:2]))
+    return loss
+
+
+def noise_latents(
+    latents: torch.Tensor, schedule: NoiseSchedule, clean: float, seed: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Latents at random levels up to ``MAX_TIMESTEP``, a share of them without noise.
+
+    What comes back through noise teaches the decoder alone. An encoder that learns from it too
+    makes appearance loud, so that no noise can drown it.
+
+    Returns:
+        the latents, and alpha_bar of each, float [N].
+    """
+    generator = torch.Generator().manual_seed(seed)
+    n = len(latents)
     timesteps = torch.randint(1, MAX_TIMESTEP, (n,), generator=generator)
     alpha_bar = torch.as_tensor(schedule.alpha_bars, dtype=torch.float32)[timesteps]
-    alpha_bar[: round(clean * n)] = 1.0
-    alpha_bar = alpha_bar.to(images.device).view(n, 1, 1, 1)
-    latents = model.encode(images)
-    noise = torch.randn(latents.shape, generator=generator).to(images.device)
-    decoded = model.decode(latents * alpha_bar.sqrt() + noise * (1 - alpha_bar).sqrt())
-    return F.l1_loss(decoded, images) + _gradient_l1(decoded, images)
+    unnoised = torch.rand(n, generator=generator) < clean
+    alpha_bar[unnoised] = 1.0
+    noise = torch.randn(latents.shape, generator=generator).to(latents.device)
+    unnoised, alpha_bar = unnoised.to(latents.device), alpha_bar.to(latents.device)
+    latents = torch.where(unnoised.view(n, 1, 1, 1), latents, latents.detach())
+    level = alpha_bar.view(n, 1, 1, 1)
+    return latents * level.sqrt() + noise * (1 - level).sqrt(), alpha_bar
+
+
+def picture_loss(decoded: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    """L1 of the pictures and of their gradients."""
+    difference = decoded - images
+    across, down = difference.diff(dim=-1), difference.diff(dim=-2)
+    return difference.abs().mean() + across.abs().mean() + down.abs().mean()
+
+
+def alignment_loss(latents: torch.Tensor) -> torch.Tensor:
+    """Distance of latents across appearances over their distance across states.
+
+    Args:
+        latents: float [2, N, C, h, w], the same states under two appearances; states 2 i and
+            2 i + 1 are of one scene.
+    """
+    across_looks = _distances(latents[0], latents[1])
+    across_states = _distances(latents[:, ::2], latents[:, 1::2])
+    return across_looks.mean() / across_states.mean()
+
+
+def _distances(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Root mean square over [..., C, h, w]; equal ones have a gradient too, which is zero."""
+    return (a - b).square().mean((-3, -2, -1)).clamp_min(1e-8).sqrt()
 
 
 class FrameSource:
-    """Random crops of the frames in a folder of scenes, memory-mapped."""
+    """Random crops of the frames in a folder of scenes, each state under two appearances."""
 
     def __init__(self, folder: Path) -> None:
         paths = sorted(folder.glob("scene-*.safetensors"))
@@ -139,15 +199,32 @@ class FrameSource:
         self.scenes = []
         for path in paths:
             with safe_open(path, "pt") as file:
-                self.scenes.append(file.get_tensor("frames").flatten(0, 1))
+                self.scenes.append(file.get_tensor("frames"))
 
     def batch(self, rng: np.random.Generator, batch_size: int) -> torch.Tensor:
         """Draw crops, float [batch_size, 3, CROP or less, same] in [-1, 1]."""
+        return self.pairs(rng, 2 * -(-batch_size // 4)).flatten(0, 1)[:batch_size]
+
+    def pairs(
+        self, rng: np.random.Generator, count: int, *, canonical: bool = False
+    ) -> torch.Tensor:
+        """Draw pairs of crops that differ in appearance alone, two states of a scene at a time.
+
+        Args:
+            count: how many pairs, an even number.
+            canonical: the second of each pair is the scene's own look, as it was rendered.
+
+        Returns:
+            float [2, count, 3, CROP or less, same] in [-1, 1].
+        """
         chosen = []
-        for _ in range(batch_size):
+        for _ in range(count // 2):
             scene = self.scenes[rng.integers(len(self.scenes))]
-            chosen.append(scene[rng.integers(len(scene))])
-        images = torch.stack(chosen).permute(0, 3, 1, 2).float() / 127.5 - 1
+            looks = rng.choice(scene.shape[1], 2, replace=False)
+            if canonical:
+                looks = [rng.integers(scene.shape[1]), 0]
+            chosen += [scene[state][looks] for state in rng.choice(len(scene), 2, replace=False)]
+        images = torch.stack(chosen, 1).flatten(0, 1).permute(0, 3, 1, 2).float() / 127.5 - 1
         size = int(rng.choice(SIZES))
         # Renderers alias and users resize: the codec has to know both looks.
         images = F.interpolate(images, size, mode=str(rng.choice(["area", "nearest"])))
@@ -156,7 +233,9 @@ class FrameSource:
         images = images[:, :, top : top + crop, left : left + crop]
         if rng.random() < 0.5:
             images = images.flip(-1)
-        return _shift_colours(images, rng).contiguous(memory_format=torch.channels_last)
+        changed = count if canonical else 2 * count
+        images = torch.cat([_shift_colours(images[:changed], rng), images[changed:]])
+        return images.contiguous(memory_format=torch.channels_last).unflatten(0, (2, count))
 
 
 def _shift_colours(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
@@ -168,13 +247,15 @@ def _shift_colours(images: torch.Tensor, rng: np.random.Generator) -> torch.Tens
     return (images * torch.from_numpy(gain).float() + torch.from_numpy(bias).float()).clamp(-1, 1)
 
 
-def _gradient_l1(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    difference = a - b
-    return difference.diff(dim=-1).abs().mean() + difference.diff(dim=-2).abs().mean()
+def write_backbone(
+    model: StemAutoencoder, out: Path, config: Any, *, plain: str | None = None
+) -> None:
+    """Write codec, schedule and index of a trained backbone into a folder.
 
-
-def write_backbone(model: StemAutoencoder, out: Path, config: TrainConfig) -> None:
-    """Write codec, schedule and index of a trained backbone into a folder."""
+    Args:
+        config: a dataclass, the settings that it was trained with.
+        plain: for a canonical backbone, where from ``out`` the one is that has its encoder.
+    """
     model.save_pretrained(out / "vae")
     (out / "scheduler").mkdir(exist_ok=True)
     scheduler = {"_class_name": "DDIMScheduler", **SD_SCHEDULE}
@@ -186,4 +267,6 @@ def write_backbone(model: StemAutoencoder, out: Path, config: TrainConfig) -> No
         "stemob_wrappers": __version__,
         "training": dataclasses.asdict(config),
     }
+    if plain is not None:
+        index["plain"] = plain
     (out / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")

@@ -1,0 +1,97 @@
+"""Train a decoder that gives every frame its scene's own look; seeded, resumable.
+
+It goes beyond Stem-OB, which needs no pairs: encoder and noise stay those of a trained backbone,
+and a new decoder learns to paint each frame, whatever its appearance, as the simulator renders the
+scene when nothing is changed: its neutral light, plain textures and materials.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from stemob_wrappers.backbones.autoencoder import StemAutoencoder
+from stemob_wrappers.schedule import SD_SCHEDULE, NoiseSchedule
+from stemob_wrappers.training.optimise import optimise
+from stemob_wrappers.training.train import (
+    FrameSource,
+    noise_latents,
+    picture_loss,
+    write_backbone,
+)
+
+
+@dataclass(frozen=True)
+class CanonicalConfig:
+    """Settings of one training run; they, the backbone and the scenes decide the weights.
+
+    Attributes:
+        steps: optimiser steps.
+        batch_size: crops a step.
+        learning_rate: peak of AdamW's cosine schedule.
+        ema: decay of the averaged weights that are shipped.
+        clean: share of crops whose latents get no noise.
+        mixed_precision: whether the convolutions run in bfloat16.
+        seed: seed of the crops and noise.
+    """
+
+    steps: int = 8_000
+    batch_size: int = 24
+    learning_rate: float = 2e-3
+    ema: float = 0.999
+    clean: float = 0.1
+    mixed_precision: bool = True
+    seed: int = 0
+
+
+def train_canonical(
+    scenes: Path,
+    backbone: Path,
+    out: Path,
+    config: CanonicalConfig | None = None,
+    *,
+    device: str = "cpu",
+    save_every: int = 500,
+) -> Path:
+    """Train a canonical decoder for a backbone; write both as a backbone of its own.
+
+    Args:
+        scenes: folder that ``training.scenes`` wrote; look 0 of each is the canonical one.
+        backbone: folder that ``train_backbone`` wrote; its encoder is taken as it is.
+        out: folder for the new backbone, the checkpoint and ``losses.csv``.
+
+    Returns:
+        ``out``, which ``load_backbone`` and ``StemConfig(backbone=...)`` accept.
+
+    Raises:
+        ValueError: ``scenes`` holds no scene, or the checkpoint belongs to other settings.
+
+    Example:
+        >>> train_canonical(Path("scenes"), Path("mine"), Path("canonical")) # doctest: +SKIP
+    """
+    config = config or CanonicalConfig()
+    frames = FrameSource(scenes)
+    out.mkdir(parents=True, exist_ok=True)
+    model, average = (StemAutoencoder.from_pretrained(backbone / "vae") for _ in range(2))
+    for network in (model, average):
+        network.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    schedule = NoiseSchedule.from_config(SD_SCHEDULE)
+
+    def loss_of(step: int) -> torch.Tensor:
+        rng = np.random.default_rng([config.seed, step])
+        images, canonical = frames.pairs(rng, config.batch_size, canonical=True).to(device)
+        with torch.autocast(torch.device(device).type, torch.bfloat16, config.mixed_precision):
+            with torch.no_grad():
+                latents = model.encode(images).float()
+            seed = config.seed * 1_000_003 + step
+            noised, alpha_bar = noise_latents(latents, schedule, config.clean, seed)
+            return picture_loss(model.decode(noised, alpha_bar).float(), canonical)
+
+    model.encoder.requires_grad_(False)
+    optimise(model, average, loss_of, config, out, save_every=save_every)
+    write_backbone(average, out, config, plain=os.path.relpath(backbone, out))
+    return out
