@@ -110,7 +110,7 @@ def test_no_strength_changes_nothing(function, strength):
 
 
 @pytest.mark.parametrize(
-    ("function", "share"), [(random_overlay, 0.5), (srm, 0.5), (random_conv, 0.9)]
+    ("function", "share"), [(random_overlay, 0.5), (srm, 0.5), (random_conv, 0.5)]
 )
 def test_the_papers_share_of_images_is_changed(function, share):
     images = some_images(400)
