@@ -65,7 +65,7 @@ class StemAutoencoder(nn.Module):
             # Its running statistics make the latents unit-variance, as the noise schedule expects.
             nn.BatchNorm2d(latent_channels, affine=False, momentum=0.01),
         )
-        self.decoder = nn.Sequential(
+        self.decoder = Decoder(
             nn.Conv2d(latent_channels, width, 3, padding=1),
             ContextBlock(width, context_width),
             nn.ReLU(),
@@ -90,13 +90,11 @@ class StemAutoencoder(nn.Module):
         Args:
             alpha_bar: noise level of the latents, in (0, 1]; float [N] if they differ in it.
         """
-        hidden = self.decoder[0](latents)
-        if self.level is not None:
-            level = torch.as_tensor(alpha_bar, dtype=latents.dtype, device=latents.device)
-            sigma = (1 - level).sqrt().reshape(-1, 1)
-            gain, bias = self.level(sigma)[:, :, None, None].chunk(2, dim=1)
-            hidden = hidden * (1 + gain) + bias
-        return self.decoder[1:](hidden)
+        if self.level is None:
+            return self.decoder(latents)
+        level = torch.as_tensor(alpha_bar, dtype=latents.dtype, device=latents.device)
+        sigma = (1 - level).sqrt().reshape(-1, 1)
+        return self.decoder(latents, self.level(sigma)[:, :, None, None].chunk(2, dim=1))
 
     def save_pretrained(self, folder: Path) -> None:
         """Write config and weights in diffusers' folder layout (safetensors)."""
@@ -123,6 +121,22 @@ class StemAutoencoder(nn.Module):
         model = cls(**{k: v for k, v in config.items() if not k.startswith("_")})
         read_weights(model, folder)
         return model.eval()
+
+
+class Decoder(nn.Sequential):
+    """Layers in a row; what the first gives is scaled and shifted as the noise level asks."""
+
+    def forward(
+        self, latents: torch.Tensor, level: tuple[torch.Tensor, ...] | None = None
+    ) -> torch.Tensor:
+        first, *others = self
+        hidden = first(latents)
+        if level is not None:
+            gain, bias = level
+            hidden = hidden * (1 + gain) + bias
+        for layer in others:
+            hidden = layer(hidden)
+        return hidden
 
 
 class ContextBlock(nn.Module):
