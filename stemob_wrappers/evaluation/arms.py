@@ -80,22 +80,31 @@ class Arm:
     def identity(self) -> dict[str, Any]:
         """What decides the arm's actions, as JSON: to know a finished cell again.
 
-        Of a policy with a file the digest of its content counts, not only the name; of a callable
-        no more can be known than what it is called.
+        Of a policy with a file its content counts, not where it lies; of a callable no more can be
+        known than what it is called.
         """
-        named = self.policy if isinstance(self.policy, str) else _qualified_name(self.policy)
+        if isinstance(self.policy, str):
+            policy, digest = _digest(self.policy)
+        else:
+            policy, digest = _qualified_name(self.policy), None
         return {
-            "policy": named,
-            "digest": _digest(self.policy) if isinstance(self.policy, str) else None,
+            "policy": policy,
+            "digest": digest,
             "stem": None if self.stem is None else self.stem.to_dict(),
             "training_seed": self.training_seed,
         }
 
     def describe(self, fingerprint: str | None) -> dict[str, Any]:
         """The arm's entry in a table of results, as JSON."""
-        identity = self.identity()
-        del identity["digest"]
-        return {"name": self.name, "task": self.task, "fingerprint": fingerprint, **identity}
+        named = self.policy if isinstance(self.policy, str) else _qualified_name(self.policy)
+        return {
+            "name": self.name,
+            "policy": named,
+            "training_seed": self.training_seed,
+            "task": self.task,
+            "stem": None if self.stem is None else self.stem.to_dict(),
+            "fingerprint": fingerprint,
+        }
 
 
 def cross(policies: Sequence[str], stems: Sequence[str], config: StemConfig) -> list[Arm]:
@@ -233,17 +242,18 @@ def _import(name: str) -> ModuleType:
     return module
 
 
-def _digest(name: str) -> str | None:
-    """Hash the file that a policy's name ends in, or all files of the folder."""
-    path = Path(name.split(":")[-1])
-    if ":" not in name or not path.exists():
-        return None
+def _digest(name: str) -> tuple[str, str | None]:
+    """A policy's name without its path, and a hash of the file, or all files, at the path."""
+    before, _, last = name.rpartition(":")
+    path = Path(last)
+    if not before or not path.exists():
+        return name, None
     digest = hashlib.blake2b(digest_size=16)
     for file in [path] if path.is_file() else sorted(path.rglob("*")):
         if file.is_file():
-            digest.update(f"{file.relative_to(path.parent)}".encode())
+            digest.update(str(file.relative_to(path)).encode())
             digest.update(file.read_bytes())
-    return digest.hexdigest()
+    return before, digest.hexdigest()
 
 
 def _qualified_name(policy: Policy) -> str:

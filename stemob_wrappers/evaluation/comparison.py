@@ -67,7 +67,7 @@ def evaluate(
         split: "test" for results that are reported; "dev" for choosing settings. Textures, looks
             and reset seeds of the two have nothing in common.
         num_envs: worker processes.
-        env_kwargs: arguments of `gymnasium.make`, the same for all envs.
+        env_kwargs: arguments of `gymnasium.make` for all envs, or a dict of such by env id.
         out: folder for results, finished cells and pictures.
         device: where the stems' backbones run; None takes CUDA where there is some.
         reference: the arm that others are compared with; None is the first.
@@ -106,7 +106,7 @@ def evaluate(
             seeds=episode_seeds(seed, split, episodes),
             split=split,
             num_envs=min(num_envs, episodes),
-            env_kwargs=env_kwargs,
+            env_kwargs=_by_task(env_kwargs, tasks),
             success_return=success_return,
             fingerprints=fingerprints,
             device=device,
@@ -174,6 +174,19 @@ def _check(arms: Sequence[Arm], tasks: Sequence[str], reference: str | None, num
     for task in tasks:
         if not any(arm.task in (None, task) for arm in arms):
             raise ValueError(f"no arm is for {task}; leave it out or give an arm for it")
+
+
+def _by_task(env_kwargs: dict[str, Any], tasks: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The arguments of each env."""
+    if not set(env_kwargs) & set(tasks):
+        return dict.fromkeys(tasks, env_kwargs)
+    unknown = sorted(set(env_kwargs) - set(tasks))
+    if unknown:
+        raise ValueError(
+            f"env_kwargs must name arguments of all envs or have a dict for each env id, received "
+            f"both: {', '.join(unknown)} is none of {', '.join(tasks)}"
+        )
+    return {task: env_kwargs.get(task, {}) for task in tasks}
 
 
 def _check_plain(env_kwargs: dict[str, Any]) -> None:

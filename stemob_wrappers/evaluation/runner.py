@@ -33,7 +33,8 @@ class Runner:
         folder: where finished cells (``cells/``) and pictures (``frames/``) go.
         cells: the conditions by name; None is the nominal scene.
         seeds: reset seed of each episode.
-        split, num_envs, env_kwargs, success_return: of the envs and episodes.
+        split, num_envs, success_return: of the envs and episodes.
+        env_kwargs: arguments of `gymnasium.make` by env id.
         fingerprints: of each stem.
         device: where the stems' backbones run.
         bar: what is told of each episode that was played.
@@ -44,7 +45,7 @@ class Runner:
     seeds: list[int]
     split: Split
     num_envs: int
-    env_kwargs: dict[str, Any]
+    env_kwargs: dict[str, dict[str, Any]]
     success_return: float | None
     fingerprints: dict[StemConfig, str]
     device: str | None
@@ -73,7 +74,7 @@ class Runner:
         self.bar.update(self._line, total=len(self.seeds) * len(jobs), completed=done)
         for task in tasks:
             if any(job[0] == task for job in missing):
-                check_cells(task, self.env_kwargs, self.cells, self.split)
+                check_cells(task, self.env_kwargs[task], self.cells, self.split)
             for cell in self.cells:
                 self._run_cell(task, cell, [job[2] for job in jobs if job[:2] == (task, cell)])
         return [finished for job in jobs if (finished := self._finished(*job)) is not None]
@@ -100,7 +101,7 @@ class Runner:
         unseen = [stem for stem in _stems(arms) if not self._pictures(task, cell, stem).is_dir()]
         if not (todo or unseen):
             return
-        where = (task, self.env_kwargs, self.cells[cell], self.split, self.num_envs)
+        where = (task, self.env_kwargs[task], self.cells[cell], self.split, self.num_envs)
         with open_vector_env(*where) as venv:
             for stem in unseen:
                 self._save_first_frames(venv, stem, self._pictures(task, cell, stem))
@@ -185,7 +186,7 @@ class Runner:
             "split": self.split,
             "seeds": self.seeds,
             "num_envs": self.num_envs,
-            "env_kwargs": self.env_kwargs,
+            "env_kwargs": self.env_kwargs[task],
             "success_return": self.success_return,
         }
 

@@ -68,6 +68,15 @@ def test_what_lies_at_the_path_is_part_of_the_identity(folder):
     assert arm.identity() != before
 
 
+def test_where_it_lies_is_not(folder):
+    path, name = folder
+    for place in ("here", "there"):
+        (path / place).write_text("0.5")
+    arms = [Arm("one", f"{name}:load:{path / place}") for place in ("here", "there")]
+    assert arms[0].identity() == arms[1].identity()
+    assert arms[0].describe(None) != arms[1].describe(None)
+
+
 def test_identities_differ_in_policy_stem_and_training_seed():
     arms = [
         Arm("a", "pointing:look"),

@@ -164,6 +164,7 @@ def test_an_arm_for_one_env_only(tmp_path):
         (ARMS, {"suite": "colors"}, "Unknown suite"),
         (ARMS, {"severities": (6,)}, "severity"),
         (ARMS, {"env_kwargs": {"fault": object}}, "plain JSON"),
+        (ARMS, {"env_kwargs": {ENV: {}, "horizon": 3}}, "received both: horizon"),
         (ARMS, {"suite": "texture"}, "cannot be evaluated in the cell texture-5"),
         ([Arm("a", "pointing:lok")], {}, "no function 'lok'"),
         ([Arm("a", "pointing:look", StemConfig(backbone="embeded"))], {}, "unknown backbone"),
@@ -221,7 +222,7 @@ def test_a_mujoco_env_is_rendered_and_perturbed(tmp_path):
         episodes=2,
         split="dev",
         num_envs=1,
-        env_kwargs={"size": 48, "max_episode_steps": 3},
+        env_kwargs={"HalfCheetah-v5": {"size": 48, "max_episode_steps": 3}},
         success_return=-100.0,
         out=tmp_path,
     )

@@ -1,0 +1,149 @@
+"""Demonstrations, their stem frames and the policies trained on them, in a work folder.
+
+Everything is filed under what it was made with, is made once and is taken up again where it was
+left. The scripts of examples/imitation do the work, as anyone would call them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from arms import ArmSpec, Level
+
+from stemob_wrappers import StemPipeline
+from stemob_wrappers.datasets import invert_dataset
+from stemob_wrappers.evaluation import Arm
+from stemob_wrappers.evaluation.results import digest_of
+
+IMITATION = Path(__file__).parents[1] / "examples" / "imitation"
+SCRIPTS = {"bc": "bc", "diffusion": "diffusion_policy"}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How policies are made.
+
+    Attributes:
+        demos: demonstrations of each task.
+        epochs: passes over them.
+        script: a key of SCRIPTS.
+        level: of the stems.
+        workers: processes that render demonstrations.
+    """
+
+    demos: dict[str, int]
+    epochs: int
+    script: str
+    level: Level
+    workers: int
+
+
+class Workshop:
+    """Makes what an arm needs, at need.
+
+    Args:
+        folder: where all of it lies.
+        recipe: how it is made.
+    """
+
+    def __init__(self, folder: Path, recipe: Recipe) -> None:
+        self.folder = folder
+        self.recipe = recipe
+        if str(IMITATION) not in sys.path:  # as for a script among them; spawned workers have it
+            sys.path.insert(0, str(IMITATION))
+
+    def check(self, arms: list[ArmSpec]) -> None:
+        """Load every backbone that the arms name, before hours are spent on the first arms.
+
+        Raises:
+            ValueError, OSError: one cannot be loaded; the message names the arms.
+        """
+        stems = {stem for arm in arms for stem in (arm.train_stem, arm.test_stem) if stem}
+        for backbone in sorted(stems):
+            names = [arm.name for arm in arms if backbone in (arm.train_stem, arm.test_stem)]
+            try:
+                self._fingerprint(backbone)
+            except (ValueError, OSError) as error:
+                raise type(error)(
+                    f"{error}. It is asked for by {', '.join(names)}: leave them out with --arms"
+                ) from error
+
+    def arm(self, spec: ArmSpec, task: str, seed: int) -> Arm:
+        """A trained arm of a task, for the evaluation."""
+        script = IMITATION / f"{SCRIPTS[self.recipe.script]}.py"
+        return Arm(
+            name=spec.name,
+            policy=f"{script}:load:{self.policy(spec, task, seed)}",
+            stem=self.recipe.level.stem(spec.test_stem),
+            training_seed=seed,
+            task=f"stemob/{task}-v0",
+        )
+
+    def demos(self, task: str, appearance: str | None) -> Path:
+        """The file of raw demonstrations."""
+        count = self.recipe.demos[task]
+        look = "nominal" if appearance is None else "random"
+        path = self.folder / "demos" / f"{task}-{look}-{count}.hdf5"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _script("collect").collect(
+                task, path, episodes=count, workers=self.recipe.workers, appearance=appearance
+            )
+        return path
+
+    def frames(self, spec: ArmSpec, task: str) -> Path:
+        """The file of demonstrations that an arm learns from, stem frames if it has a stem."""
+        source = self.demos(task, spec.appearance)
+        if spec.train_stem is None:
+            return source
+        fingerprint = self._fingerprint(spec.train_stem)
+        target = source.with_name(f"{source.stem}-{spec.train_stem}-{fingerprint[:12]}.hdf5")
+        if not target.exists():
+            stem = self.recipe.level.stem(spec.train_stem)
+            summary = invert_dataset(source, target, stem, progress=True)
+            if summary.failed:
+                raise RuntimeError(f"{source} has demonstrations that failed: {summary.failed}")
+        return target
+
+    def policy(self, spec: ArmSpec, task: str, seed: int) -> Path:
+        """The file of a trained policy; arms that differ at test time only share it."""
+        frames = self.frames(spec, task)
+        made_with: dict[str, Any] = {
+            "script": self.recipe.script,
+            "demos": frames.name,
+            "augment": spec.augment,
+            "seed": seed,
+            "epochs": self.recipe.epochs,
+        }
+        name = f"{frames.stem}-{spec.augment}-s{seed}-{digest_of(made_with)}"
+        out = self.folder / "policies" / self.recipe.script / name
+        finished = out / "policy.safetensors"
+        if finished.exists():
+            return finished
+        script = _script(SCRIPTS[self.recipe.script])
+        config = script.Config(
+            demos=str(frames),
+            out=str(out),
+            augment=spec.augment,
+            seed=seed,
+            epochs=self.recipe.epochs,
+        )
+        return script.train(config)
+
+    def _fingerprint(self, backbone: str) -> str:
+        return StemPipeline(self.recipe.level.stem(backbone), cache=False).fingerprint
+
+
+def env_kwargs(task: str, horizon: int | None = None) -> dict[str, Any]:
+    """The env of a task as its demonstrations were recorded."""
+    collect = _script("collect")
+    return {"cameras": list(collect.CAMERAS), "horizon": horizon or collect.HORIZONS[task]}
+
+
+def _script(name: str) -> ModuleType:
+    return importlib.import_module(name)
