@@ -145,10 +145,10 @@ def shuffled_index(size: int, batch_size: int, step: int, seed: int) -> Tensor:
 
 def _names(file: h5py.File, split: str) -> list[str]:
     mask = file.get(f"mask/{split}")
-    if not isinstance(mask, h5py.Dataset):
+    if not isinstance(mask, h5py.Dataset) or len(mask) == 0:
         raise ValueError(
-            f"{file.filename} has no mask/{split}: write the names of its demonstrations there, "
-            "as collect.py and robomimic's split_train_val.py do."
+            f"{file.filename} needs the names of demonstrations in mask/{split}, which is missing "
+            "or empty: write them as collect.py and robomimic's split_train_val.py do."
         )
     return [name.decode() for name in mask[()]]
 

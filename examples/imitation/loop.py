@@ -72,8 +72,7 @@ def fit(
     """Train ``network`` and return it with averaged weights; a stopped run is taken up again.
 
     Writes ``checkpoint.safetensors``, ``losses.csv``, ``valid.csv`` and ``losses.png`` to
-    ``config.out``. The forward pass runs in bfloat16, which takes half the time on processors that
-    have it.
+    ``config.out``.
 
     Raises:
         ValueError: the folder holds a checkpoint of other settings.
@@ -100,7 +99,7 @@ def fit(
         batch = take_batch(train, index, config.chunk)
         if config.augment != "none":
             batch = augmented(batch, config.augment, generator)
-        with torch.autocast(device.type, torch.bfloat16):
+        with half_precision(device):
             return loss(network, batch, generator)
 
     optimise(network, average, loss_of, run, out, save_every=5 * epoch_steps)
@@ -125,10 +124,16 @@ def validation_loss(network: Network, loss: Loss[Network], valid: Demos, config:
     generator = torch.Generator(device).manual_seed(config.seed)
     losses = []
     for part in index.split(config.batch_size):
-        with torch.autocast(device.type, torch.bfloat16):
+        with half_precision(device):
             mean = loss(network, take_batch(valid, part, config.chunk), generator)
         losses.append(mean.item() * len(part))
     return sum(losses) / count
+
+
+def half_precision(device: torch.device) -> torch.autocast:
+    """Run networks in bfloat16 where the hardware computes in it: half the time of float32."""
+    able = device.type != "cpu" or torch.cpu._is_avx512_bf16_supported()
+    return torch.autocast(device.type, torch.bfloat16, enabled=able)
 
 
 def pick_device() -> torch.device:

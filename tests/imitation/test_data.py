@@ -95,7 +95,7 @@ def test_the_hand_stands_where_robosuite_puts_it():
 
 
 def test_files_that_do_not_fit_are_refused(file, tmp_path):
-    with pytest.raises(ValueError, match="no mask/test"):
+    with pytest.raises(ValueError, match="needs the names of demonstrations in mask/test"):
         data.load_demos(file, "test")
     with pytest.raises(ValueError, match="got 39"):
         data.hand_state(torch.zeros(1, 39))
