@@ -32,8 +32,8 @@ td small { display: block; font-size: 11.5px; line-height: 1.25; font-weight: 40
 td.best { font-weight: 700; }
 td.up { color: #10703c; font-weight: 600; }
 td.down { color: #b3261e; font-weight: 600; }
-table.plain td { text-align: left; font-weight: 400; vertical-align: top; white-space: normal;
-  overflow-wrap: anywhere; }
+table.plain td { text-align: left; font-weight: 400; vertical-align: top; }
+table.plain td.code { white-space: normal; overflow-wrap: anywhere; }
 table.plain th { text-align: left; }
 table.plain td:first-child { color: #44515f; white-space: nowrap; padding-right: 24px; }
 table.strip td { padding: 3px 4px; border: 0; text-align: center; }

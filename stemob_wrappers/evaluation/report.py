@@ -324,25 +324,26 @@ def _provenance(results: Mapping[str, Any]) -> str:
             cell(str(arm["training_seed"])),
             cell(arm.get("task") or "every task"),
             _code(arm["policy"]),
-            _code(arm["stem"]) if arm["stem"] else cell("raw frames"),
-            _code(arm["fingerprint"] or NONE),
+            cell(arm["fingerprint"] if arm["stem"] else "raw frames"),
         ]
         for arm in results["arms"]
     ]
-    head = ["arm", "training seed", "task", "policy", "stem at test time", "fingerprint"]
-    return "\n".join(
-        [
-            "<h2>Where it comes from</h2>",
-            table([], [[cell(name), _code(value)] for name, value in facts.items()], "plain"),
-            "<h3>Arms</h3>",
-            table(head, arms, "plain"),
-        ]
-    )
+    stems = {arm["fingerprint"]: arm["stem"] for arm in results["arms"] if arm["stem"]}
+    sections = [
+        "<h2>Where it comes from</h2>",
+        table([], [[cell(name), _code(value)] for name, value in facts.items()], "plain"),
+        "<h3>Arms</h3>",
+        table(["arm", "training seed", "task", "policy", "stem at test time"], arms, "plain"),
+    ]
+    if stems:
+        lines = [[_code(name), _code(config)] for name, config in stems.items()]
+        sections += ["<h3>Stems</h3>", table(["fingerprint", "config"], lines, "plain")]
+    return "\n".join(sections)
 
 
 def _code(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value)
-    return f"<td><code>{escape(text)}</code></td>"
+    return f'<td class="code"><code>{escape(text)}</code></td>'
 
 
 def _reset_seeds(records: Sequence[Mapping[str, Any]]) -> str:
