@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import json
 import multiprocessing
 import os
 import pickle
@@ -122,10 +123,28 @@ def test_where_the_folder_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert default_folder() == tmp_path / "xdg" / "stemob_wrappers"
     monkeypatch.setenv("STEMOB_CACHE", str(tmp_path / "named"))
     assert FrameCache().path == default_folder() == tmp_path / "named"
-    assert recorded_cache(FrameCache(tmp_path)) == recorded_cache(tmp_path) == str(tmp_path)
+    assert recorded_cache(tmp_path) == str(tmp_path)
     assert as_cache(False) is None
     with pytest.raises(TypeError, match="cache must be"):
         as_cache(3)  # type: ignore[arg-type]
+
+
+def test_a_recorded_cache_has_path_and_budgets(tmp_path: Path) -> None:
+    for path in (tmp_path, None):
+        recorded = recorded_cache(FrameCache(path, memory_bytes=1000, disk_bytes=2000))
+        rebuilt = as_cache(json.loads(json.dumps(recorded)))
+        assert rebuilt is not None
+        assert (rebuilt.path, rebuilt.memory_bytes, rebuilt.disk_bytes) == (path, 1000, 2000)
+    with pytest.raises(TypeError, match="budget"):
+        as_cache({"budget": 3})
+
+
+def test_a_frame_that_was_read_may_be_changed(tier: DiskTier) -> None:
+    tier.put(key_of(1), frame_of(1))
+    found = tier.get(key_of(1))
+    assert found is not None
+    found[:] = 0
+    assert_holds(tier, 1)
 
 
 def test_a_file_in_place_of_the_folder_is_an_error(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ DEFAULT_MEMORY_BYTES = 128 * 2**20
 DEFAULT_DISK_BYTES = 8 * 2**30
 VARIABLE = "STEMOB_CACHE"
 
-CacheLike: TypeAlias = "FrameCache | str | os.PathLike[str] | bool | None"
+CacheLike: TypeAlias = "FrameCache | str | os.PathLike[str] | dict[str, Any] | bool | None"
 
 
 class FrameCache:
@@ -107,11 +107,12 @@ def as_cache(cache: CacheLike) -> FrameCache | None:
     """Turn what a user may pass for a cache into a FrameCache, or None for no cache.
 
     Args:
-        cache: a FrameCache; the path of a folder; True for the platform's cache folder; None for
-            one in memory (or the folder that STEMOB_CACHE names); False for none.
+        cache: a FrameCache; the path of a folder; a dict of FrameCache's arguments; True for the
+            platform's cache folder; None for one in memory (or the folder that STEMOB_CACHE names);
+            False for none.
 
     Raises:
-        TypeError: something else.
+        TypeError: something else, or a dict with a name that is no argument.
 
     Example:
         >>> as_cache(False) is None, as_cache("frames").path.name
@@ -127,18 +128,29 @@ def as_cache(cache: CacheLike) -> FrameCache | None:
         return cache
     if isinstance(cache, str | os.PathLike):
         return FrameCache(cache)
-    raise TypeError(f"cache must be a FrameCache, a path, True, False or None, received {cache!r}")
+    if isinstance(cache, dict):
+        return FrameCache(**cache)
+    raise TypeError(
+        "cache must be a FrameCache, a path, a dict of FrameCache's arguments, True, False or "
+        f"None, received {cache!r}"
+    )
 
 
-def recorded_cache(cache: CacheLike) -> str | bool | None:
-    """Return what rebuilds a cache from plain JSON: its path; None for one in memory.
+def recorded_cache(cache: CacheLike) -> dict[str, Any] | str | bool | None:
+    """Return, as plain JSON, what :func:`as_cache` rebuilds a cache from; not the frames in it.
 
     Example:
-        >>> Path(recorded_cache(FrameCache("frames"))).name, recorded_cache(False)
-        ('frames', False)
+        >>> recorded_cache(FrameCache(memory_bytes=1000, disk_bytes=2000))
+        {'path': None, 'memory_bytes': 1000, 'disk_bytes': 2000}
+        >>> recorded_cache(False)
+        False
     """
     if isinstance(cache, FrameCache):
-        return None if cache.path is None else str(cache.path)
+        return {
+            "path": None if cache.path is None else str(cache.path),
+            "memory_bytes": cache.memory_bytes,
+            "disk_bytes": cache.disk_bytes,
+        }
     if isinstance(cache, str | os.PathLike):
         return str(Path(cache).expanduser().absolute())
     return cache

@@ -108,7 +108,7 @@ class DiskTier:
             frame = entry.parse(data, key)
             if frame is not None and time.time() - unread_since > TOUCH_SECONDS:
                 os.utime(descriptor)
-            return None if frame is None else frame.copy()
+            return frame
         except OSError as error:
             self._warn_once("read", error)
             return None
@@ -332,13 +332,15 @@ class DiskTier:
             )
 
 
-def _read_bounded(descriptor: int) -> tuple[bytes, float]:
+def _read_bounded(descriptor: int) -> tuple[bytearray, float]:
     """Return the bytes of a regular file of an entry's size, or none, and its time."""
     status = os.fstat(descriptor)
     bound = entry.HEADER_BYTES + entry.MAX_FRAME_BYTES
     if not stat.S_ISREG(status.st_mode) or status.st_size > bound:
-        return b"", status.st_mtime
-    return os.read(descriptor, status.st_size), status.st_mtime
+        return bytearray(), status.st_mtime
+    data = bytearray(status.st_size)
+    del data[os.readv(descriptor, [data]) :]
+    return data, status.st_mtime
 
 
 def _files(folder: str) -> Iterator[str]:

@@ -48,8 +48,10 @@ def pack_header(key: bytes, frame: NDArray[np.uint8]) -> bytes:
     return fields + _checksum(fields, frame.data)
 
 
-def parse(data: bytes, key: bytes) -> NDArray[np.uint8] | None:
-    """Return the frame in an entry's bytes, read-only, or None unless every byte is as written.
+def parse(data: bytes | bytearray, key: bytes) -> NDArray[np.uint8] | None:
+    """Return the frame in an entry's bytes, or None unless every byte is as written.
+
+    The frame lies in the memory of ``data``: nothing is copied.
 
     Example:
         >>> frame = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
@@ -59,7 +61,7 @@ def parse(data: bytes, key: bytes) -> NDArray[np.uint8] | None:
     """
     if len(data) <= HEADER_BYTES:
         return None
-    fields = data[: _FIELDS.size]
+    fields = bytes(data[: _FIELDS.size])
     magic, version, ndim, zero, dtype, *shape, length, stored_key = _FIELDS.unpack(fields)
     known = (magic, version, zero, dtype.rstrip(b"\0")) == (_MAGIC, _VERSION, 0, _DTYPE)
     if not known or stored_key != key or not 1 <= ndim <= 4:

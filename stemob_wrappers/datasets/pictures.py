@@ -8,7 +8,6 @@ channels of 8 bits.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -22,7 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stemob_wrappers.datasets.provenance import SIDECAR
+from stemob_wrappers.datasets.provenance import write_sidecar
 from stemob_wrappers.datasets.stems import CorruptSourceError, Item, Stems
 from stemob_wrappers.pictures import (
     IMAGE_SUFFIXES,
@@ -88,8 +87,8 @@ class PicturesSource:
 
     def count(self, item: Item) -> int:
         """Number of frames of an item, as the file says."""
-        file = self._path(item)
-        if not _is_video(file):
+        file = self.original(item)
+        if not is_video(file):
             return 1
         try:
             return video_properties(file)[1]
@@ -106,15 +105,15 @@ class PicturesSource:
             OSError: the part cannot be written.
         """
         stems.begin()
-        file = self._path(item)
+        file = self.original(item)
         try:
-            if _is_video(file):
+            if is_video(file):
                 encoded = part.with_name(part.name + file.suffix)
                 fps, _ = video_properties(file)
-                write_video(encoded, self._stems(item, stems, advance), fps)
+                write_video(encoded, self.stem_frames(item, stems, advance), fps)
             else:
                 encoded = part.with_name(part.name + ".png")
-                write_image(encoded, next(self._stems(item, stems, advance)))
+                write_image(encoded, next(self.stem_frames(item, stems, advance)))
         except ValueError as error:
             raise CorruptSourceError(f"{item.source}: {error}") from error
         os.replace(encoded, part)
@@ -131,17 +130,18 @@ class PicturesSource:
             if failed:
                 raise OSError(f"{self.path} cannot be read")
             shutil.copyfile(parts[items[0]], target)
+            write_sidecar(target, made_by)
             return failed
         for item in items:
             if item in parts:
-                result = target / _result_name(item)
+                result = self.result(target, item)
                 result.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(parts[item], result)
-        for file in self._files[1]:
+        for file in self.copied():
             (target / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(self.path / file, target / file)
         target.mkdir(exist_ok=True)
-        (target / SIDECAR).write_text(json.dumps(made_by, indent=2) + "\n")
+        write_sidecar(target, made_by)
         return failed
 
     def sample_pairs(
@@ -150,45 +150,57 @@ class PicturesSource:
         """Yield label, frame before and frame after for some of the files."""
         items = [item for item in self.items() if not item.draw]
         for item in items[:: max(1, len(items) // most)]:
-            result = target if self.path.is_file() else target / _result_name(item)
+            result = self.result(target, item)
             if result.exists():
-                yield item.source, next(_frames(self._path(item))), next(_frames(result))
+                yield item.source, next(read_frames(self.original(item))), next(read_frames(result))
+
+    def original(self, item: Item) -> Path:
+        """The file that an item is made from."""
+        return self.path if self.path.is_file() else self.path / item.source
+
+    def result(self, target: Path, item: Item) -> Path:
+        """The file that an item becomes."""
+        return target if self.path.is_file() else target / _result_name(item)
+
+    def copied(self) -> list[Path]:
+        """The files that are carried over as they are, below the folder."""
+        return self._files[1]
+
+    def stem_frames(
+        self, item: Item, stems: Stems, advance: Callable[[int], None] | None = None
+    ) -> Iterator[NDArray[np.uint8]]:
+        """Yield the stem frames of a file; the images of one folder count as one episode."""
+        file, first = Path(item.source), 0
+        episode = str(file if is_video(file) else file.parent)
+        frames = read_frames(self.original(item))
+        while batch := list(islice(frames, stems.batch_size)):
+            rows = [f"{item.source} {first + row}" for row in range(len(batch))]
+            if advance is not None:
+                advance(len(batch))
+            yield from stems(np.stack(batch), item.draw, episode=episode, rows=rows)
+            first += len(batch)
 
     @cached_property
     def _files(self) -> tuple[list[Path], list[Path]]:
         """Files to convert and files to copy, below the folder; looked at once."""
         if self.path.is_file():
-            return [Path(self.path.name)] if _is_video(self.path) else [], []
+            return [Path(self.path.name)] if is_video(self.path) else [], []
         converted, copied = [], []
         for path in sorted(path for path in self.path.rglob("*") if path.is_file()):
             file = path.relative_to(self.path)
             named_other = any(word in str(file).lower() for word in NOT_COLOUR)
-            is_frames = not named_other and (_is_video(file) or _is_colour_image(path))
+            is_frames = not named_other and (is_video(file) or _is_colour_image(path))
             (converted if is_frames else copied).append(file)
         return converted, copied
 
-    def _path(self, item: Item) -> Path:
-        return self.path if self.path.is_file() else self.path / item.source
 
-    def _stems(
-        self, item: Item, stems: Stems, advance: Callable[[int], None]
-    ) -> Iterator[NDArray[np.uint8]]:
-        """The stem frames of a file; the files of one folder count as one episode."""
-        file, first = Path(item.source), 0
-        episode = str(file if _is_video(file) else file.parent)
-        frames = _frames(self._path(item))
-        while batch := list(islice(frames, stems.batch_size)):
-            rows = [f"{item.source} {first + row}" for row in range(len(batch))]
-            advance(len(batch))
-            yield from stems(np.stack(batch), item.draw, episode=episode, rows=rows)
-            first += len(batch)
+def read_frames(file: Path) -> Iterator[NDArray[np.uint8]]:
+    """Yield the frames of a video, or the one of an image."""
+    return read_video(file) if is_video(file) else iter([read_image(file)])
 
 
-def _frames(file: Path) -> Iterator[NDArray[np.uint8]]:
-    return read_video(file) if _is_video(file) else iter([read_image(file)])
-
-
-def _is_video(file: Path) -> bool:
+def is_video(file: Path) -> bool:
+    """Whether a path names a video, by its suffix."""
     return file.suffix.lower() in VIDEO_SUFFIXES
 
 
@@ -202,6 +214,6 @@ def _is_colour_image(file: Path) -> bool:
 
 def _result_name(item: Item) -> str:
     file = Path(item.source)
-    suffix = file.suffix if _is_video(file) else ".png"
+    suffix = file.suffix if is_video(file) else ".png"
     draw = f".draw{item.draw}" if item.draw else ""
     return str(file.with_name(f"{file.stem}{draw}{suffix}"))

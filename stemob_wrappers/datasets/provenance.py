@@ -14,10 +14,11 @@ from stemob_wrappers import __version__
 from stemob_wrappers.identity import check_expected
 from stemob_wrappers.pipeline import StemPipeline
 
-SIDECAR = "stemob.json"  # in a folder of pictures
+SIDECAR = "stemob.json"  # in a folder of pictures; VIDEO.stemob.json beside a single video
 PREFIX = "stemob_"  # of our attributes on the group "data" of an HDF5 file
 _FINGERPRINT = re.compile(r"[0-9a-f]{32}")
 _HDF5_SUFFIXES = (".hdf5", ".h5", ".hdf")
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 def provenance(
@@ -45,7 +46,7 @@ def provenance(
 
 
 def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return the provenance in a converted HDF5 file, or in a converted folder.
+    """Return the provenance in a converted HDF5 file or folder, or beside a converted video.
 
     Raises:
         FileNotFoundError: nothing is there.
@@ -58,11 +59,11 @@ def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"no data set at {path}")
-    if path.is_dir():
-        sidecar = path / SIDECAR
-        if not sidecar.is_file():
-            raise ValueError(_no_provenance(path))
+    sidecar = sidecar_of(path)
+    if sidecar.is_file():
         return json.loads(sidecar.read_text())
+    if path.is_dir() or not (is_hdf5(path) or _starts_as_hdf5(path)):
+        raise ValueError(_no_provenance(path))
     import h5py
 
     with h5py.File(path, "r") as file:
@@ -81,17 +82,32 @@ def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def is_converted(path: Path) -> bool:
-    """Whether an HDF5 file or a folder was written by ``invert_dataset``.
+    """Whether an HDF5 file, a folder or a video was written by ``invert_dataset``.
 
     Raises:
         FileNotFoundError: nothing is there.
-        OSError: a file that is no HDF5.
+        OSError: a file that is named as HDF5, and is none.
     """
     try:
         read_provenance(path)
     except ValueError:
         return False
     return True
+
+
+def sidecar_of(path: Path) -> Path:
+    """Where the provenance of a folder of pictures, or of a single video, lies.
+
+    Example:
+        >>> sidecar_of(Path("stem.mp4")).name
+        'stem.mp4.stemob.json'
+    """
+    return path / SIDECAR if path.is_dir() else path.with_name(f"{path.name}.{SIDECAR}")
+
+
+def write_sidecar(path: Path, made_by: dict[str, Any]) -> None:
+    """Write a provenance into a folder of pictures, or beside a single video."""
+    sidecar_of(path).write_text(json.dumps(made_by, indent=2) + "\n")
 
 
 def write_attributes(data: Any, made_by: dict[str, Any]) -> None:
@@ -173,6 +189,11 @@ def check_expect(
 def is_hdf5(path: Path) -> bool:
     """Whether a path names an HDF5 file, by its suffix."""
     return path.suffix.lower() in _HDF5_SUFFIXES
+
+
+def _starts_as_hdf5(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(len(_HDF5_SIGNATURE)) == _HDF5_SIGNATURE
 
 
 def _no_provenance(path: Path) -> str:

@@ -7,18 +7,16 @@ goes on with the parts that it finds, and workers and shards are no special case
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
 from stemob_wrappers.datasets.hdf5_copy import (
-    address,
     copy_attributes,
     copy_tree,
     create_group_like,
@@ -26,11 +24,15 @@ from stemob_wrappers.datasets.hdf5_copy import (
 )
 from stemob_wrappers.datasets.hdf5_write import new_file
 from stemob_wrappers.datasets.provenance import write_attributes
+from stemob_wrappers.datasets.robomimic_images import (
+    find_demo_images,
+    invert_block,
+    read_rows,
+    same_frames,
+)
 from stemob_wrappers.datasets.stems import CorruptSourceError, Item, Stems
 from stemob_wrappers.frames import FrameLayout
-from stemob_wrappers.spaces import NOT_COLOUR, image_layout
 
-GROUPS = ("obs", "next_obs")
 SOURCE_ATTRIBUTE = "stemob_source"  # on an extra demo: which one it was made from
 DRAW_ATTRIBUTE = "stemob_draw"
 
@@ -67,7 +69,7 @@ class RobomimicSource:
         """The demos of the result: those of the source first, then those of the other draws."""
         with h5py.File(self.path, "r") as file:
             demos = self._selected(file)
-            last = max(map(demo_number, _demos(file)))
+            last = max(map(demo_number, demo_names(file)))
             if demos and self.keys is not None:
                 self._check_keys(file, demos)
         first = [Item(demo, demo) for demo in demos]
@@ -89,7 +91,7 @@ class RobomimicSource:
     def is_whole(self) -> bool:
         """Whether the result has just the demos of the source."""
         with h5py.File(self.path, "r") as file:
-            return self.draws == 1 and len(self._selected(file)) == len(_demos(file))
+            return self.draws == 1 and len(self._selected(file)) == len(demo_names(file))
 
     def count(self, item: Item) -> int:
         """Number of frames of an item; 0 where it cannot be read."""
@@ -115,12 +117,14 @@ class RobomimicSource:
             made: dict[str, h5py.Dataset] = {
                 path: create_like(image, target, path) for path, (image, _) in images.items()
             }
-            for paths in _same_frames(images).values():
+            for paths in same_frames(images).values():
                 block = stems.batch_size // images[paths[0]][1].count or 1
                 length = max(images[path][0].shape[0] for path in paths)
                 for start in range(0, length, block):
-                    read = {path: _read(images[path][0], start, start + block) for path in paths}
-                    for path, stem in _invert_block(item, stems, images, read, start).items():
+                    read = {
+                        path: read_rows(images[path][0], start, start + block) for path in paths
+                    }
+                    for path, stem in invert_block(item, stems, images, read, start).items():
                         made[path][start : start + len(stem)] = stem
                     check()
                     advance(
@@ -144,7 +148,7 @@ class RobomimicSource:
                     failed.append(f"{item.name}: {error}")
                     if item.name in data:
                         del data[item.name]
-            for name in set(source_data) - set(_demos(source)):
+            for name in set(source_data) - set(demo_names(source)):
                 source.copy(source_data[name], data, name)
             copy_attributes(source_data, data)
             copy_tree(source, file, left_out=("/data",))
@@ -158,7 +162,7 @@ class RobomimicSource:
     ) -> Iterator[tuple[str, NDArray[np.uint8], NDArray[np.uint8]]]:
         """Yield label, frame before and frame after for a few frames of a few demos."""
         with h5py.File(self.path, "r") as source, h5py.File(target, "r") as file:
-            for name in sorted(_demos(file), key=demo_number)[:demos]:
+            for name in sorted(demo_names(file), key=demo_number)[:demos]:
                 before = str(_group(file, f"data/{name}").attrs.get(SOURCE_ATTRIBUTE, name))
                 for path, (image, layout) in self.images(source, before).items():
                     if not path.startswith("obs/") or not len(image):
@@ -191,7 +195,7 @@ class RobomimicSource:
             group.attrs[DRAW_ATTRIBUTE] = item.draw
 
     def _selected(self, file: h5py.File) -> list[str]:
-        demos = _demos(file)
+        demos = demo_names(file)
         if self.filter_key is not None:
             masks: Any = file.get("mask", {})
             if self.filter_key not in masks:
@@ -229,31 +233,14 @@ class RobomimicSource:
         return images
 
 
-def find_demo_images(demo: h5py.Group) -> dict[str, tuple[h5py.Dataset, FrameLayout]]:
-    """Return every RGB image data set below ``obs`` and ``next_obs``, once if it has two names.
-
-    Keys whose name speaks of depth, segmentation, mask, normal or flow are left out.
-    """
-    found: dict[int, tuple[str, h5py.Dataset, FrameLayout]] = {}
-    for group in GROUPS:
-        if group in demo:
-            for path, dataset in _datasets(demo[group], group):
-                layout = None
-                if dataset.dtype == np.uint8 and dataset.ndim >= 4:
-                    layout = image_layout(Box(0, 255, dataset.shape[1:], np.uint8))
-                if layout is not None:
-                    found.setdefault(address(dataset), (path, dataset, layout))
-    return {path: (dataset, layout) for path, dataset, layout in found.values()}
-
-
 def restrict_metadata(file: h5py.File) -> None:
     """Bring ``mask`` and ``total`` in line with the demos in a file, extra draws included."""
     data = _group(file, "data")
     made_from: dict[str, list[str]] = {}
-    for name in sorted(_demos(file), key=demo_number):
+    for name in sorted(demo_names(file), key=demo_number):
         made_from.setdefault(str(data[name].attrs.get(SOURCE_ATTRIBUTE, name)), []).append(name)
     if "total" in data.attrs:
-        samples: list[Any] = [data[name].attrs.get("num_samples", 0) for name in _demos(file)]
+        samples: list[Any] = [data[name].attrs.get("num_samples", 0) for name in demo_names(file)]
         data.attrs.modify("total", np.asarray(sum(samples), data.attrs["total"].dtype))
     masks: Any = file.get("mask", {})
     for key in list(masks):
@@ -266,77 +253,17 @@ def restrict_metadata(file: h5py.File) -> None:
         masks.create_dataset(key, data=np.asarray(names, dtype=dtype)).attrs.update(attributes)
 
 
-def row_names(path: str, first: int, count: int) -> list[str]:
-    """Names of the frames from ``first`` on of an image; next_obs[t] is obs[t + 1]: named so.
-
-    Example:
-        >>> row_names("next_obs/front", 0, 2) == row_names("obs/front", 1, 2)
-        True
-    """
-    name, first = path.split("/", 1)[1], first + path.startswith("next_")
-    return [f"{name} {first + row}" for row in range(count)]
-
-
 def demo_number(name: str) -> int:
     """The number by which robomimic orders its demos: 3 for ``"demo_3"``."""
     return int(name.removeprefix("demo_"))
 
 
-def _same_frames(images: Iterable[str]) -> dict[str, list[str]]:
-    """Paths by image name: ``obs/a`` and ``next_obs/a`` hold the same frames, one step apart."""
-    by_name: dict[str, list[str]] = {}
-    for path in images:
-        by_name.setdefault(path.split("/", 1)[1], []).append(path)
-    return by_name
+def demo_names(file: h5py.File) -> list[str]:
+    """Names of the demos of a file, in its order.
 
-
-def _invert_block(
-    item: Item,
-    stems: Stems,
-    images: Mapping[str, tuple[h5py.Dataset, FrameLayout]],
-    read: Mapping[str, NDArray[np.uint8]],
-    start: int,
-) -> dict[str, NDArray[np.uint8]]:
-    """Invert the frames of ``obs`` and ``next_obs`` in one call, so that shared ones go once."""
-    frames = {path: images[path][1].to_frames(array) for path, array in read.items() if len(array)}
-    rows = [
-        name
-        for path, array in frames.items()
-        for name in row_names(path, start * images[path][1].count, len(array))
-    ]
-    batch = np.concatenate(list(frames.values()))
-    inverted = stems(batch, item.draw, episode=item.source, rows=rows)
-    result, first = {}, 0
-    for path, array in frames.items():
-        stem = inverted[first : first + len(array)]
-        result[path] = images[path][1].from_frames(stem, read[path])
-        first += len(array)
-    return result
-
-
-def _read(dataset: h5py.Dataset, start: int, stop: int) -> NDArray[np.uint8]:
-    try:
-        return dataset[start:stop]
-    except (OSError, RuntimeError) as error:
-        raise CorruptSourceError(
-            f"{dataset.name} cannot be read at rows {start} to {stop} ({error})"
-        ) from error
-
-
-def _datasets(group: Any, path: str) -> Iterator[tuple[str, h5py.Dataset]]:
-    for name in group:
-        if any(word in name.lower() for word in NOT_COLOUR):
-            continue
-        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-            continue
-        item = group[name]
-        if isinstance(item, h5py.Group):
-            yield from _datasets(item, f"{path}/{name}")
-        elif isinstance(item, h5py.Dataset):
-            yield f"{path}/{name}", item
-
-
-def _demos(file: h5py.File) -> list[str]:
+    Raises:
+        ValueError: it is no robomimic file.
+    """
     data: Any = file.get("data")
     if not isinstance(data, h5py.Group):
         raise ValueError(f"{file.filename} is no robomimic file: it has no group 'data'")

@@ -6,13 +6,9 @@ whole, and the assembled result, renamed to the target at the end.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import json
 import os
 import shutil
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +16,15 @@ from stemob_wrappers.cache import CacheLike, recorded_cache
 from stemob_wrappers.config import StemConfig, as_config
 from stemob_wrappers.datasets.contact_sheet import write_contact_sheet
 from stemob_wrappers.datasets.parts import Summary, convert_items, explained, remove
+from stemob_wrappers.datasets.parts_folder import (
+    check_parts_folder,
+    check_plan,
+    locked_parts,
+    publish,
+    remove_parts,
+)
 from stemob_wrappers.datasets.provenance import SIDECAR, is_converted, is_hdf5, provenance
 from stemob_wrappers.datasets.stems import Stems
-
-PARTS_SUFFIX = ".parts"
 
 
 def invert_dataset(
@@ -91,7 +92,7 @@ def invert_dataset(
         "device": device,
         "dtype": dtype,
     }
-    with _locked(target) as folder:
+    with locked_parts(target) as folder:
         if target.exists() and not overwrite:
             raise FileExistsError(f"{target} is there already; name another target or --overwrite")
         if target.is_dir() and not (target / SIDECAR).is_file():
@@ -101,7 +102,7 @@ def invert_dataset(
             )
         stems = Stems(**settings, cache=cache)
         made_by = provenance(stems.pipelines[0], draws, reader.selection())
-        _check_plan(folder, _plan(source, reader, batch_size, shard, made_by), overwrite)
+        check_plan(folder, _plan(source, reader, batch_size, shard, made_by), overwrite)
         everything = reader.items()
         items = everything if shard is None else everything[shard[0] :: shard[1]]
         summary = Summary(target)
@@ -124,12 +125,10 @@ def invert_dataset(
             late = reader.assemble(assembled, items, parts, made_by)
             summary.failed += [text for text in late if text.split(":", 1)[0] not in known]
             summary.items = len(items) - len(late)
-            if target.is_dir():
-                os.rename(target, folder / "replaced")
-            os.replace(assembled, target)
+            publish(assembled, target, folder)
         if shard is None:
             summary.contact_sheet = _write_contact_sheet(source, target, reader, made_by)
-        _remove_parts(folder)
+        remove_parts(folder)
         shutil.rmtree(folder)
     return summary
 
@@ -187,8 +186,7 @@ def _open_source(
         )
     from stemob_wrappers.datasets.pictures import PicturesSource
 
-    if source.is_dir():
-        _check_raw(source)
+    _check_raw(source)
     return PicturesSource(source, draws)
 
 
@@ -226,35 +224,7 @@ def _check_places(source: Path, target: Path) -> None:
             f"source and target must not lie within each other, received {source} and {target}; "
             "name another target"
         )
-    folder = _parts_folder(target)
-    names = {path.name for path in folder.glob("*")}
-    if "plan.json" not in names and names - {"lock", "plan.tmp"}:
-        raise ValueError(
-            f"{folder} is needed for the parts of the conversion, but holds something else; "
-            "move it away, or name another target"
-        )
-
-
-@contextlib.contextmanager
-def _locked(target: Path) -> Iterator[Path]:
-    """Hold the folder of parts; the lock goes with the process, however it ends."""
-    folder = _parts_folder(target)
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not _same_file(lock.fileno(), folder / "lock"):  # the other one just finished
-                raise BlockingIOError
-        except BlockingIOError:
-            raise BlockingIOError(
-                f"another process is converting to {target}; wait for it, or name another target"
-            ) from None
-        try:
-            yield folder
-        except BaseException:
-            if not list(folder.glob("plan.json")):  # nothing begun: leave no trace
-                shutil.rmtree(folder, ignore_errors=True)
-            raise
+    check_parts_folder(target)
 
 
 def _plan(
@@ -275,37 +245,3 @@ def _plan(
         "fingerprint": made_by["fingerprint"],
         "dtype": made_by["dtype"],
     }
-
-
-def _check_plan(folder: Path, plan: dict[str, Any], overwrite: bool) -> None:
-    """Keep the parts of an earlier run with the same plan; refuse or remove other ones."""
-    path = folder / "plan.json"
-    if path.exists():
-        before = json.loads(path.read_text())
-        differing = [name for name in plan if before.get(name) != plan[name]]
-        if not differing:
-            return
-        if not overwrite:
-            raise FileExistsError(
-                f"{folder} holds parts of another conversion ({', '.join(differing)} differ); "
-                "finish it with the same arguments, or remove that folder or --overwrite"
-            )
-    _remove_parts(folder)
-    temporary = folder / "plan.tmp"
-    temporary.write_text(json.dumps(plan, indent=2))
-    os.replace(temporary, path)
-
-
-def _remove_parts(folder: Path) -> None:
-    """Remove all but lock and plan: they show whose folder it is, should this be cut short."""
-    for item in folder.iterdir():
-        if item.name not in ("lock", "plan.json"):
-            remove(item)
-
-
-def _parts_folder(target: Path) -> Path:
-    return target.with_name(target.name + PARTS_SUFFIX)
-
-
-def _same_file(descriptor: int, path: Path) -> bool:
-    return path.exists() and os.path.samestat(os.fstat(descriptor), path.stat())

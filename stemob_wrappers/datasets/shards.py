@@ -83,6 +83,8 @@ def _check(
     common: dict[str, Any] | None = None
     shard: dict[str, Any] = {}
     for path in map(Path, shards):
+        if path.is_dir():
+            raise ValueError(f"{path} is a folder; only shards of an HDF5 data set are merged")
         made_by = read_provenance(path)
         if "shard" not in made_by:
             raise ValueError(f"{path} is a whole data set, not a shard")

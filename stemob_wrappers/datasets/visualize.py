@@ -91,7 +91,7 @@ def _side_by_side(
 
 
 def _find(file: Any, demo: str, key: str | None) -> Any:
-    from stemob_wrappers.datasets.robomimic import find_demo_images
+    from stemob_wrappers.datasets.robomimic_images import find_demo_images
 
     if "data" not in file or demo not in file["data"]:
         raise ValueError(f"{file.filename} has no demo {demo!r}")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
 from stemob_wrappers.config import StemConfig
-from stemob_wrappers.datasets import invert_dataset, read_provenance
+from stemob_wrappers.datasets import invert_dataset, merge_shards, read_provenance, verify_dataset
+from stemob_wrappers.datasets.provenance import expected_identity
+from stemob_wrappers.identity import check_expected
 from stemob_wrappers.pictures import read_image, read_video, write_image, write_video
 from stemob_wrappers.pipeline import StemPipeline
 
@@ -57,8 +61,19 @@ def test_corrupt_image_is_named_and_the_rest_finished(folder: Path, tmp_path: Pa
 
 
 def test_one_video(folder: Path, tmp_path: Path) -> None:
-    invert_dataset(folder / "b/episode.avi", tmp_path / "stem.avi", CONFIG)
-    assert sum(1 for _ in read_video(tmp_path / "stem.avi")) == 5
+    target = tmp_path / "stem.avi"
+    invert_dataset(folder / "b/episode.avi", target, CONFIG)
+    assert sum(1 for _ in read_video(target)) == 5
+    assert read_provenance(target)["config"] == CONFIG.to_dict()
+    assert (tmp_path / "stem.avi.stemob.json").is_file()
+    assert verify_dataset(folder / "b/episode.avi", target) == []
+    with pytest.raises(ValueError, match="stem frames already"):
+        invert_dataset(target, tmp_path / "twice.avi", CONFIG)
+    with pytest.raises(ValueError, match="does not say what made its frames"):
+        read_provenance(folder / "b/episode.avi")
+    other = StemPipeline(CONFIG.replace(inversion_steps=10)).identity
+    with pytest.raises(ValueError, match="steps: expected 5, this config gives 10"):
+        check_expected(other, expected_identity(str(target)))
 
 
 def test_nothing_to_convert(tmp_path: Path) -> None:
@@ -115,3 +130,56 @@ def test_only_a_converted_folder_is_overwritten_or_refused_as_source(
     invert_dataset(folder, tmp_path / "other", CONFIG)
     with pytest.raises(ValueError, match="stem frames already"):
         invert_dataset(tmp_path / "other", tmp_path / "twice", CONFIG)
+
+
+@pytest.mark.parametrize("noise", ["frame", "episode", "fresh"])
+def test_a_sound_folder_is_verified(folder: Path, tmp_path: Path, noise: str) -> None:
+    config = CONFIG.replace(noise=noise)
+    invert_dataset(folder, tmp_path / "stem", config, draws=2)
+    assert verify_dataset(folder, tmp_path / "stem") == []
+    invert_dataset(folder, tmp_path / "shard", config, shard=(1, 2))
+    assert verify_dataset(folder, tmp_path / "shard") == []
+    with pytest.raises(ValueError, match="only shards of an HDF5"):
+        merge_shards(tmp_path / "merged", [tmp_path / "shard"])
+
+
+def test_a_long_video_is_verified_by_its_first_frames(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (80, 4, 6, 3), dtype=np.uint8)
+    for name in ("episode.avi", "episode.mp4"):
+        source, target = tmp_path / name, tmp_path / f"stem-{name}"
+        write_video(source, coarse.repeat(8, 1).repeat(8, 2), 20)
+        invert_dataset(source, target, CONFIG)
+        assert verify_dataset(source, target) == []
+        shutil.copy(source, target)
+        assert "levels off" in verify_dataset(source, target)[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "found"),
+    [
+        ("a/0.png", lambda file, raw: shutil.copy(raw / "a/0.png", file), "grey levels off"),
+        ("b/2.png", lambda file, raw: file.unlink(), "2.png is missing"),
+        ("b/2.png", lambda file, raw: file.write_bytes(b"no image"), "cannot be compared"),
+        ("b/2.png", lambda file, raw: write_image(file, np.zeros((8, 8, 3), np.uint8)), "(8, 8"),
+        ("a/actions.csv", lambda file, raw: file.write_text("1,3\n"), "csv differs"),
+        ("a/actions.csv", lambda file, raw: file.unlink(), "actions.csv is missing"),
+        ("a/new.csv", lambda file, raw: file.touch(), "new.csv is not made from the source"),
+        (
+            "b/episode.avi",
+            lambda file, raw: write_video(file, np.zeros((4, 16, 24, 3), np.uint8), 20),
+            "has 4 frames, but the source 5",
+        ),
+        (
+            "b/episode.avi",
+            lambda file, raw: shutil.copy(raw / "b/episode.avi", file),
+            "frame 0: ",
+        ),
+    ],
+)
+def test_every_change_of_a_folder_is_found(
+    folder: Path, tmp_path: Path, name: str, change: Any, found: str
+) -> None:
+    invert_dataset(folder, tmp_path / "stem", CONFIG)
+    change(tmp_path / "stem" / name, folder)
+    assert found in "\n".join(verify_dataset(folder, tmp_path / "stem"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import fakes
@@ -57,14 +58,18 @@ def test_what_expect_cannot_be(converted: Path) -> None:
     assert expected_identity(converted)["seed"] == 0  # type: ignore[index]
 
 
-def test_cache_is_recorded_as_a_path(tmp_path: Path) -> None:
+def test_cache_is_recorded_with_path_and_budgets(tmp_path: Path) -> None:
     folder = tmp_path / "cache"
-    for cache in (str(folder), folder, FrameCache(folder)):
+    budgets = {"memory_bytes": 2**20, "disk_bytes": 2**21}
+    for cache in (str(folder), folder, FrameCache(folder, **budgets)):
         env = StemObservation(make_env(), CONFIG, cache=cache)
         assert env.spec is not None
         rebuilt = gym.make(env.spec)
         assert isinstance(rebuilt, StemObservation)
         assert rebuilt.pipelines[""].cache.path == folder
+    assert json.dumps(env.spec.additional_wrappers[-1].kwargs)
+    assert rebuilt.pipelines[""].cache.memory_bytes == budgets["memory_bytes"]
+    assert rebuilt.pipelines[""].cache.disk.max_bytes == budgets["disk_bytes"]
     frame, _ = rebuilt.reset(seed=0)
     again, _ = env.reset(seed=0)
     np.testing.assert_array_equal(frame, again)

@@ -19,6 +19,8 @@ CONFIG = StemConfig(inversion_steps=5)
 @pytest.fixture
 def pair(tmp_path: Path) -> tuple[Path, Path]:
     source = make_file(tmp_path / "demo.hdf5")
+    with h5py.File(source, "a") as file:
+        file["data/demo_0/texts"] = ["of", "varying", "length"]
     invert_dataset(source, tmp_path / "stem.hdf5", CONFIG)
     return source, tmp_path / "stem.hdf5"
 
@@ -49,6 +51,68 @@ def _lost_attribute(data: Any, source: Any) -> None:
     del data["demo_0"].attrs["model_file"]
 
 
+def _attribute_of_an_image(data: Any, source: Any) -> None:
+    data["demo_0/obs/eye_image"].attrs["fov"] = 46.0
+
+
+def _attribute_of_another_type(data: Any, source: Any) -> None:
+    data["demo_0"].attrs["num_samples"] = 6.0
+
+
+def _new_attribute(data: Any, source: Any) -> None:
+    data["demo_0/actions"].attrs["note"] = "new"
+
+
+def _other_total(data: Any, source: Any) -> None:
+    data.attrs["total"] = 1
+
+
+def _other_env(data: Any, source: Any) -> None:
+    data.attrs["env_args"] = data.attrs["env_args"].replace("Lift", "Stack")
+
+
+def _other_soft_link(data: Any, source: Any) -> None:
+    del data["demo_1/link"]
+    data["demo_1/link"] = h5py.SoftLink("/data/demo_0/states")
+
+
+def _other_external_link(data: Any, source: Any) -> None:
+    del data["demo_1/elsewhere"]
+    data["demo_1/elsewhere"] = h5py.ExternalLink("another.hdf5", "/data")
+
+
+def _link_made_an_object(data: Any, source: Any) -> None:
+    del data["demo_1/link"]
+    data["demo_1/link"] = data["demo_1/states"]
+
+
+def _copy_of_a_name(data: Any, source: Any) -> None:
+    del data["demo_1/rewards"]
+    data.copy(data["demo_1/actions"], data["demo_1"], "rewards")
+
+
+def _other_chunks(data: Any, source: Any) -> None:
+    actions = data["demo_1/actions"][:]
+    del data["demo_1/rewards"], data["demo_1/actions"]
+    data["demo_1/actions"] = data["demo_1/rewards"] = actions
+
+
+def _new_data_set(data: Any, source: Any) -> None:
+    data["demo_1/new"] = 1
+
+
+def _new_demo(data: Any, source: Any) -> None:
+    data.create_group("demo_7")
+
+
+def _other_note(data: Any, source: Any) -> None:
+    data.file["notes"][()] = "others"
+
+
+def _other_text(data: Any, source: Any) -> None:
+    data["demo_0/texts"][1] = "changed"
+
+
 def _lost_mask(data: Any, source: Any) -> None:
     del data.file["mask"]
 
@@ -65,6 +129,20 @@ def _shorter(data: Any, source: Any) -> None:
         (_lost_demo, "demo_2 is missing"),
         (_changed_action, "actions differs from the source"),
         (_lost_attribute, "'model_file'"),
+        (_attribute_of_an_image, "'fov' of /data/demo_0/obs/eye_image differs"),
+        (_attribute_of_another_type, "'num_samples' of /data/demo_0 differs"),
+        (_new_attribute, "'note' of /data/demo_0/actions is not in the source"),
+        (_other_total, "'total' of /data differs"),
+        (_other_env, "'env_args' of /data differs"),
+        (_other_soft_link, "/link is a link to /data/demo_0/states, but in the source a link to"),
+        (_other_external_link, "/elsewhere is a link to /data in another.hdf5, but in the source"),
+        (_link_made_an_object, "/link is an object, but in the source a link"),
+        (_copy_of_a_name, "/rewards is no longer another name"),
+        (_other_chunks, "/actions is stored in other chunks"),
+        (_new_data_set, "/data/demo_1/new is not in the source"),
+        (_new_demo, "demo_7 is not in the source"),
+        (_other_note, "/notes differs from the source"),
+        (_other_text, "/data/demo_0/texts differs from the source"),
         (_lost_mask, "/mask is missing"),
         (_shorter, "but the source has"),
     ],
@@ -103,6 +181,6 @@ def test_frames_are_computed_again_in_their_precision(tmp_path: Path) -> None:
     assert given == ["float64"]
 
 
-def test_folders_are_refused(pair: tuple[Path, Path]) -> None:
-    with pytest.raises(ValueError, match="only HDF5"):
-        verify_dataset(pair[0].parent, pair[1])
+def test_a_source_that_is_not_there(pair: tuple[Path, Path]) -> None:
+    with pytest.raises(FileNotFoundError, match="no data set at"):
+        verify_dataset(pair[0].with_name("none.hdf5"), pair[1])
