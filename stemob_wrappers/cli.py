@@ -205,7 +205,6 @@ def invert_dataset(
     """Write a copy of a data set whose camera frames are stem frames; run it again to go on."""
     from stemob_wrappers import datasets
     from stemob_wrappers.config import StemConfig, method_of_model
-    from stemob_wrappers.datasets.provenance import is_hdf5
 
     source, target = source or original_file, target or new_file
     if source is None or target is None:
@@ -219,8 +218,6 @@ def invert_dataset(
         seed=seed,
         resolution=image_size,
     )
-    if verify and not is_hdf5(source):
-        raise typer.BadParameter("--verify is for HDF5 data sets only")
     failed: list[str] = []
     if overwrite or not (verify and target.exists()):
         summary = datasets.invert_dataset(
@@ -256,7 +253,7 @@ def merge_shards(
     shards: Annotated[list[Path], typer.Argument(help="Every shard, in any order.")],
     overwrite: Annotated[bool, typer.Option(help="Replace a target that is there.")] = False,
 ) -> None:
-    """Put the shards of a converted data set together."""
+    """Put the shards of a converted data set together; HDF5 only."""
     from stemob_wrappers import datasets
 
     missing = datasets.merge_shards(target, shards, overwrite=overwrite)
