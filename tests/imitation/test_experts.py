@@ -49,12 +49,16 @@ def test_it_succeeds_on_20_seeds(env, expert):
 def test_it_carries_on_after_disturbances_and_after_dropping(env, expert):
     rng = np.random.default_rng(0)
     env.reset(seed=100)
-    for push in range(4):
-        for _ in range(10 * push):
-            *_, terminated, _, _ = env.step(expert.act(env))
+    for _ in range(3):
+        closing = 0
+        while closing < 6:  # steps: the fingers are at the object then
+            action = expert.act(env)
+            closing += action[6] == experts.CLOSE
+            *_, terminated, truncated, _ = env.step(action)
             assert not terminated
+            assert not truncated
         for _ in range(6):
-            env.step(np.array([*rng.uniform(-0.5, 0.5, 6), -1.0]))
+            env.step(np.array([*rng.uniform(-0.5, 0.5, 6), experts.OPEN]))
     assert finish(env, expert)
 
 
