@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+
+Interval = Mapping[str, float]
+"""The ends "low" and "high" of an interval, as rates or differences of rates."""
 
 # Should a mistake ever put an address into the page, the browser refuses to load it.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -105,3 +108,49 @@ def image(content: bytes, mime: str, alternative: str, kind: str = "") -> str:
     """
     data = base64.b64encode(content).decode()
     return f'<img class="{kind}" alt="{escape(alternative)}" src="data:{mime};base64,{data}">'
+
+
+def percent(value: float) -> str:
+    """A rate as percent with one decimal.
+
+    Example:
+        >>> percent(0.625)
+        '62.5'
+    """
+    return f"{100 * value:.1f}"
+
+
+def points(value: float) -> str:
+    """A difference of rates in points, with its sign.
+
+    Example:
+        >>> points(-0.2), points(0.0)
+        ('−20.0', '+0.0')
+    """
+    return f"{100 * value:+.1f}".replace("-", "−").replace("−0.0", "+0.0")
+
+
+def span(interval: Interval) -> str:
+    """The ends of the interval of a rate, in whole percent.
+
+    Example:
+        >>> span({"low": 0.514, "high": 0.8})
+        '51–80'
+    """
+    return f"{100 * interval['low']:.0f}–{100 * interval['high']:.0f}"
+
+
+def span_of_points(interval: Interval, sign: str = "+") -> str:
+    """The ends of the interval of a difference, in points; none is rounded to 0.
+
+    Args:
+        interval: of a difference of rates.
+        sign: "+" to write the sign of positive ends too, "-" not to.
+
+    Example:
+        >>> span_of_points({"low": -0.1, "high": 0.3}), span_of_points({"low": 0.002, "high": 0.2})
+        ('−10 to +30', '+0.2 to +20')
+    """
+    ends = [100 * interval[end] for end in ("low", "high")]
+    low, high = (f"{end:{sign}.{int(0 < abs(end) < 0.5)}f}".replace("-", "−") for end in ends)
+    return f"{low} to {high}"

@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from stemob_wrappers.evaluation.conditions import CLEAN
-from stemob_wrappers.evaluation.page import cell, image, page, table
+from stemob_wrappers.evaluation.page import (
+    Interval,
+    cell,
+    image,
+    page,
+    percent,
+    points,
+    span,
+    span_of_points,
+    table,
+)
 from stemob_wrappers.evaluation.plots import plot_arms, plot_cells
 from stemob_wrappers.evaluation.statistics import ALL_TASKS
 
@@ -20,7 +30,6 @@ GROUPS = {"train": "Train", "gen": "Gen", "all": "All"}
 TITLE = "Success kept under visual change"
 
 Row = Mapping[str, Any]
-Interval = Mapping[str, float]
 
 
 def write_report(results: Mapping[str, Any], folder: Path, path: Path | None = None) -> Path:
@@ -68,52 +77,6 @@ def write_report(results: Mapping[str, Any], folder: Path, path: Path | None = N
 
 
 # --- figures -------------------------------------------------------------------------------------
-
-
-def percent(value: float) -> str:
-    """A rate as percent with one decimal.
-
-    Example:
-        >>> percent(0.625)
-        '62.5'
-    """
-    return f"{100 * value:.1f}"
-
-
-def points(value: float) -> str:
-    """A difference of rates in points, with its sign.
-
-    Example:
-        >>> points(-0.2), points(0.0)
-        ('−20.0', '+0.0')
-    """
-    return f"{100 * value:+.1f}".replace("-", "−").replace("−0.0", "+0.0")
-
-
-def span(interval: Interval) -> str:
-    """The ends of the interval of a rate, in whole percent.
-
-    Example:
-        >>> span({"low": 0.514, "high": 0.8})
-        '51–80'
-    """
-    return f"{100 * interval['low']:.0f}–{100 * interval['high']:.0f}"
-
-
-def span_of_points(interval: Interval, sign: str = "+") -> str:
-    """The ends of the interval of a difference, in points; none is rounded to 0.
-
-    Args:
-        interval: of a difference of rates.
-        sign: "+" to write the sign of positive ends too, "-" not to.
-
-    Example:
-        >>> span_of_points({"low": -0.1, "high": 0.3}), span_of_points({"low": 0.002, "high": 0.2})
-        ('−10 to +30', '+0.2 to +20')
-    """
-    ends = [100 * interval[end] for end in ("low", "high")]
-    low, high = (f"{end:{sign}.{int(0 < abs(end) < 0.5)}f}".replace("-", "−") for end in ends)
-    return f"{low} to {high}"
 
 
 def _rate(interval: Interval | None, best: float | None = None) -> str:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from stemob_wrappers import StemConfig
+from stemob_wrappers.evaluation.page import points
 from stemob_wrappers.evaluation.plots import plot_arms, plot_cells
-from stemob_wrappers.evaluation.report import KEYS, points, write_report
+from stemob_wrappers.evaluation.report import KEYS, write_report
 from stemob_wrappers.evaluation.results import Record
 from stemob_wrappers.evaluation.statistics import summarise
 from stemob_wrappers.pictures import write_image
