@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import h5py
@@ -17,7 +17,7 @@ def compare_trees(
     before: Any,
     after: Any,
     *,
-    images: Collection[str] = (),
+    images: Iterable[h5py.Dataset] = (),
     added: Collection[str] = (),
     changed: Collection[str] = (),
     left_out: Collection[str] = (),
@@ -28,7 +28,7 @@ def compare_trees(
     (chunks, filters) and bytes are compared.
 
     Args:
-        images: data sets whose bytes may differ, by path below the group.
+        images: data sets of the source whose copies have other bytes.
         added: names of attributes of the group that the copy has on top.
         changed: names of attributes of the group that are not compared.
         left_out: members that are not compared.
@@ -38,7 +38,8 @@ def compare_trees(
         []
     """
     yield from _compare_attributes(before, after, added, changed)
-    yield from _compare_members(before, after, set(images), set(left_out), "", {})
+    same = {address(before): address(after)}
+    yield from _compare_members(before, after, {*map(address, images)}, {*left_out}, same)
 
 
 def _compare_attributes(
@@ -54,19 +55,14 @@ def _compare_attributes(
 
 
 def _compare_members(
-    before: Any,
-    after: Any,
-    images: set[str],
-    left_out: set[str],
-    path: str,
-    pairs: dict[int, int],
+    before: Any, after: Any, images: set[int], left_out: set[str], same: dict[int, int]
 ) -> Iterator[str]:
     for name in set(map(str, after)) - set(map(str, before)) - left_out:
         yield f"{_join(after, name)} is not in the source"
     for name in map(str, before):
-        below, where = f"{path}{name}", _join(after, name)
-        if below in left_out:
+        if name in left_out:
             continue
+        where = _join(after, name)
         link, copied = (group.get(name, getlink=True) for group in (before, after))
         if copied is None:
             yield f"{where} is missing"
@@ -76,36 +72,30 @@ def _compare_members(
         elif not isinstance(copied, h5py.HardLink):
             yield f"{where} is {_as_text(copied)}, but an object in the source"
         else:
-            yield from _compare_objects(
-                before[name], after[name], where, images, left_out, below, pairs
-            )
+            yield from _compare_objects(before[name], after[name], where, images, same)
 
 
 def _compare_objects(
-    before: Any,
-    after: Any,
-    where: str,
-    images: set[str],
-    left_out: set[str],
-    path: str,
-    pairs: dict[int, int],
+    before: Any, after: Any, where: str, images: set[int], same: dict[int, int]
 ) -> Iterator[str]:
-    known = pairs.setdefault(address(before), address(after))
-    if known != address(after):
-        yield f"{where} is no longer another name of the same object"
+    if address(before) in same:
+        if same[address(before)] != address(after):
+            yield f"{where} is no longer another name of the same object"
+        return
+    same[address(before)] = address(after)
     if type(before) is not type(after):
         yield f"{where} is a {type(after).__name__}, but in the source a {type(before).__name__}"
         return
     yield from _compare_attributes(before, after)
     if isinstance(before, h5py.Group):
-        yield from _compare_members(before, after, images, left_out, f"{path}/", pairs)
+        yield from _compare_members(before, after, images, set(), same)
     elif isinstance(before, h5py.Dataset):
         if before.shape != after.shape or before.id.get_type() != after.id.get_type():
             yield f"{where} is {after}, but the source has {before}"
             return
         if _storage(before) != _storage(after):
             yield f"{where} is stored in other chunks or with other filters than in the source"
-        if path not in images and not _same_values(before, after):
+        if address(before) not in images and not _same_values(before, after):
             yield f"{where} differs from the source"
 
 

@@ -14,7 +14,7 @@ def copy_tree(
     source: h5py.Group,
     target: h5py.Group,
     *,
-    replaced: Mapping[str, h5py.Dataset] | None = None,
+    replaced: Mapping[int, h5py.Dataset] | None = None,
     left_out: tuple[str, ...] = (),
 ) -> None:
     """Copy attributes and members of a group into an empty group.
@@ -23,7 +23,7 @@ def copy_tree(
     several names lead to is copied once and linked again.
 
     Args:
-        replaced: data sets to copy in place of the source's, by absolute source name.
+        replaced: data sets to copy in place of the source's, by their :func:`address`.
         left_out: absolute source names that are not copied.
 
     Example:
@@ -80,7 +80,7 @@ def address(item: h5py.HLObject) -> int:
 def _copy_members(
     source: h5py.Group,
     target: h5py.Group,
-    replaced: Mapping[str, h5py.Dataset],
+    replaced: Mapping[int, h5py.Dataset],
     left_out: tuple[str, ...],
     copied: dict[int, str],
 ) -> None:
@@ -102,6 +102,6 @@ def _copy_members(
             group = create_group_like(item, target, name)
             _copy_members(item, group, replaced, left_out, copied)
         else:
-            original = replaced.get(path, item)
+            original = replaced.get(address(item), item)
             h5py.h5o.copy(original.id, b".", target.id, name.encode())
             copied[address(item)] = str(target[name].name)

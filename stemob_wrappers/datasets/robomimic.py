@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemob_wrappers.datasets.hdf5_copy import (
+    address,
     copy_attributes,
     copy_tree,
     create_group_like,
@@ -181,8 +182,8 @@ class RobomimicSource:
             raise CorruptSourceError("not converted")
         with h5py.File(parts[item], "r") as part:
             replaced = {
-                f"/data/{item.source}/{path}": _dataset(part, path)
-                for path in self.images(source_data.file, item.source)
+                address(image): _dataset(part, path)
+                for path, (image, _) in self.images(source_data.file, item.source).items()
             }
             try:
                 demo = source_data[item.source]

@@ -103,7 +103,8 @@ def _compare_demo(
     demo = after["data"][item.name]
     images = reader.images(before, item.source)
     added = (SOURCE_ATTRIBUTE, DRAW_ATTRIBUTE) if item.draw else ()
-    yield from compare_trees(before["data"][item.source], demo, images=images, added=added)
+    converted = [image for image, _ in images.values()]
+    yield from compare_trees(before["data"][item.source], demo, images=converted, added=added)
     for path, (image, layout) in images.items():
         stem = demo.get(path)
         if stem is None or stem.shape != image.shape or not len(image):

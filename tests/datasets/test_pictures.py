@@ -9,7 +9,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from stemob_wrappers.cli import app
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.datasets import invert_dataset, merge_shards, read_provenance, verify_dataset
 from stemob_wrappers.datasets.provenance import expected_identity
@@ -141,6 +143,15 @@ def test_a_sound_folder_is_verified(folder: Path, tmp_path: Path, noise: str) ->
     assert verify_dataset(folder, tmp_path / "shard") == []
     with pytest.raises(ValueError, match="only shards of an HDF5"):
         merge_shards(tmp_path / "merged", [tmp_path / "shard"])
+
+
+def test_the_command_line_verifies_a_folder(folder: Path, tmp_path: Path) -> None:
+    target = tmp_path / "stem"
+    command = ["invert-dataset", str(folder), str(target), "--inversion_steps", "5", "--verify"]
+    assert f"{target}: verified" in CliRunner().invoke(app, command).output
+    (target / "a/actions.csv").unlink()
+    result = CliRunner().invoke(app, command)
+    assert (result.exit_code, "actions.csv is missing" in result.output) == (1, True)
 
 
 def test_a_long_video_is_verified_by_its_first_frames(tmp_path: Path) -> None:

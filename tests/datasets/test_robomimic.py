@@ -13,7 +13,7 @@ import pytest
 from robomimic_files import contents, make_file
 
 from stemob_wrappers.config import StemConfig
-from stemob_wrappers.datasets import invert_dataset, read_provenance
+from stemob_wrappers.datasets import invert_dataset, read_provenance, verify_dataset
 from stemob_wrappers.pipeline import StemPipeline
 
 CONFIG = StemConfig(inversion_steps=5)
@@ -63,6 +63,21 @@ def test_compressed_data_is_copied_as_raw_chunks(source: Path, converted: Path) 
 def test_objects_with_two_names_stay_one_object(converted: Path) -> None:
     with h5py.File(converted) as file:
         assert file["data/demo_0/actions"] == file["data/demo_0/rewards"]
+
+
+def test_an_image_under_two_names_is_converted_under_both(tmp_path: Path) -> None:
+    source = make_file(tmp_path / "demo.hdf5", demos=1)
+    with h5py.File(source, "a") as file:
+        file["data/demo_0/next_obs/alias"] = file["data/demo_0/obs/eye_image"]
+        file["data/demo_0/itself"] = file["data/demo_0"]
+    invert_dataset(source, tmp_path / "stem.hdf5", CONFIG)
+    with h5py.File(source) as before, h5py.File(tmp_path / "stem.hdf5") as file:
+        demo: Any = file["data/demo_0"]
+        raw: Any = before["data/demo_0/obs/eye_image"]
+        assert demo["next_obs/alias"] == demo["obs/eye_image"]
+        assert demo["itself"] == demo
+        assert (demo["obs/eye_image"][:] != raw[:]).any()
+    assert verify_dataset(source, tmp_path / "stem.hdf5") == []
 
 
 def test_images_are_the_pipelines_frames(source: Path, converted: Path) -> None:
