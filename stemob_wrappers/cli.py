@@ -103,11 +103,22 @@ def demo(
 @app.command()
 def train_backbone(
     out: Annotated[Path, typer.Option(help="Folder for the backbone.")],
+    env: Annotated[
+        str | None,
+        typer.Option(help="Id of a MuJoCo env to train on, going on from `embedded`."),
+    ] = None,
+    camera: Annotated[
+        list[str] | None, typer.Option(help="Camera of the env; give it again for more.")
+    ] = None,
+    canonical: Annotated[
+        bool,
+        typer.Option("--canonical", help="Train a decoder that gives frames their nominal look."),
+    ] = False,
     scenes: Annotated[
         Path | None, typer.Option(help="Folder of rendered scenes; rendered when missing.")
     ] = None,
-    num_scenes: Annotated[int, typer.Option(help="Scenes to render, 144 frames each.")] = 76,
-    steps: Annotated[int, typer.Option(help="Optimiser steps of the codec.")] = 10_000,
+    num_scenes: Annotated[int, typer.Option(help="Scenes to render, 144 frames each.")] = 350,
+    steps: Annotated[int, typer.Option(help="Optimiser steps of the codec.")] = 9_000,
     denoiser_steps: Annotated[
         int, typer.Option(help="Optimiser steps of the denoiser, for the DDIM methods; 0: none.")
     ] = 1_600,
@@ -123,6 +134,9 @@ def train_backbone(
 
     make_backbone(
         out,
+        env_id=env,
+        cameras=camera or (),
+        canonical=canonical,
         scenes=scenes,
         num_scenes=num_scenes,
         steps=steps,

@@ -126,7 +126,7 @@ class StemAutoencoder(nn.Module):
 class Decoder(nn.Sequential):
     """Layers in a row; what the first gives is scaled and shifted as the noise level asks."""
 
-    def forward(
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, latents: torch.Tensor, level: tuple[torch.Tensor, ...] | None = None
     ) -> torch.Tensor:
         first, *others = self

@@ -14,6 +14,7 @@ from stemob_wrappers.training.card import SIZES, held_out_frames, write_card
 from stemob_wrappers.training.denoiser import DenoiserConfig, train_denoiser
 from stemob_wrappers.training.env_scenes import render_env_scenes
 from stemob_wrappers.training.scenes import default_scenes_dir, load_scene, render_scenes
+from stemob_wrappers.training.task_scenes import render_task_scenes
 from stemob_wrappers.training.train import TrainConfig, train_backbone
 
 
@@ -69,8 +70,8 @@ def make_backbone(
     plain = out / "plain" if canonical else out
     train_backbone(scenes, plain, TrainConfig(steps=steps, seed=seed, start=start), device=device)
     if denoiser_steps:
-        config = DenoiserConfig(steps=denoiser_steps, seed=seed)
-        unet = train_denoiser(scenes, str(plain), plain / "denoiser", config, device=device)
+        denoiser = DenoiserConfig(steps=denoiser_steps, seed=seed)
+        unet = train_denoiser(scenes, str(plain), plain / "denoiser", denoiser, device=device)
         shutil.copytree(unet, plain / "unet", dirs_exist_ok=True)
     held_out = {
         size: _held_out(
@@ -80,7 +81,12 @@ def make_backbone(
     }
     write_card(plain, scenes, held_out, command, device=device)
     if canonical:
-        train_canonical(scenes, plain, out, CanonicalConfig(steps=steps, seed=seed), device=device)
+        folders = [scenes]
+        if env_id is None:
+            folders.append(scenes.parent / f"{scenes.name}-tasks")
+            render_task_scenes(folders[1], seed=seed, workers=workers)
+        config = CanonicalConfig(steps=steps, seed=seed)
+        train_canonical(folders, plain, out, config, device=device)
         write_card(out, scenes, held_out, command, device=device)
     return out
 

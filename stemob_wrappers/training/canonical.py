@@ -8,6 +8,7 @@ scene when nothing is changed: its neutral light, plain textures and materials.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +50,7 @@ class CanonicalConfig:
 
 
 def train_canonical(
-    scenes: Path,
+    scenes: Sequence[Path],
     backbone: Path,
     out: Path,
     config: CanonicalConfig | None = None,
@@ -60,7 +61,8 @@ def train_canonical(
     """Train a canonical decoder for a backbone; write both as a backbone of its own.
 
     Args:
-        scenes: folder that ``training.scenes`` wrote; look 0 of each is the canonical one.
+        scenes: folders of rendered scenes, each drawn from equally often; look 0 of a scene is the
+            canonical one. Procedural rooms are left out: they have no look of their own.
         backbone: folder that ``train_backbone`` wrote; its encoder is taken as it is.
         out: folder for the new backbone, the checkpoint and ``losses.csv``.
 
@@ -68,13 +70,13 @@ def train_canonical(
         ``out``, which ``load_backbone`` and ``StemConfig(backbone=...)`` accept.
 
     Raises:
-        ValueError: ``scenes`` holds no scene, or the checkpoint belongs to other settings.
+        ValueError: a folder holds no scene, or the checkpoint belongs to other settings.
 
     Example:
-        >>> train_canonical(Path("scenes"), Path("mine"), Path("canonical")) # doctest: +SKIP
+        >>> train_canonical([Path("scenes")], Path("mine"), Path("canonical")) # doctest: +SKIP
     """
     config = config or CanonicalConfig()
-    frames = FrameSource(scenes)
+    frames = FrameSource(*scenes, without=("procedural",))
     out.mkdir(parents=True, exist_ok=True)
     model, average = (StemAutoencoder.from_pretrained(backbone / "vae") for _ in range(2))
     for network in (model, average):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -187,19 +188,18 @@ def _distances(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 class FrameSource:
-    """Random crops of the frames in a folder of scenes, each state under two appearances."""
+    """Random crops of rendered frames, each state under two appearances.
 
-    def __init__(self, folder: Path) -> None:
-        paths = sorted(folder.glob("scene-*.safetensors"))
-        if not paths:
-            raise ValueError(
-                f"{folder} holds no scene-*.safetensors; render some first with "
-                f"`python -m stemob_wrappers.training.scenes --out {folder}`"
-            )
-        self.scenes = []
-        for path in paths:
-            with safe_open(path, "pt") as file:
-                self.scenes.append(file.get_tensor("frames"))
+    Args:
+        folders: of scenes; each is drawn from equally often.
+        without: sources of scenes to leave out.
+
+    Raises:
+        ValueError: a folder holds no scene.
+    """
+
+    def __init__(self, *folders: Path, without: Sequence[str] = ()) -> None:
+        self.folders = [_read_frames(folder, without) for folder in folders]
 
     def batch(self, rng: np.random.Generator, batch_size: int) -> torch.Tensor:
         """Draw crops, float [batch_size, 3, CROP or less, same] in [-1, 1]."""
@@ -219,7 +219,8 @@ class FrameSource:
         """
         chosen = []
         for _ in range(count // 2):
-            scene = self.scenes[rng.integers(len(self.scenes))]
+            scenes = self.folders[rng.integers(len(self.folders))]
+            scene = scenes[rng.integers(len(scenes))]
             looks = rng.choice(scene.shape[1], 2, replace=False)
             if canonical:
                 looks = [rng.integers(scene.shape[1]), 0]
@@ -236,6 +237,23 @@ class FrameSource:
         changed = count if canonical else 2 * count
         images = torch.cat([_shift_colours(images[:changed], rng), images[changed:]])
         return images.contiguous(memory_format=torch.channels_last).unflatten(0, (2, count))
+
+
+def _read_frames(folder: Path, without: Sequence[str]) -> list[torch.Tensor]:
+    """The frames of each scene, uint8 [S, A, H, W, 3]."""
+    paths = sorted(folder.glob("scene-*.safetensors"))
+    if not paths:
+        raise ValueError(
+            f"{folder} holds no scene-*.safetensors; render some first with "
+            f"`python -m stemob_wrappers.training.scenes --out {folder}`"
+        )
+    found = []
+    for path in paths:
+        with safe_open(path, "pt") as file:
+            scene = json.loads((file.metadata() or {}).get("scene", "{}"))
+            if scene.get("source") not in without:
+                found.append(file.get_tensor("frames"))
+    return found
 
 
 def _shift_colours(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:

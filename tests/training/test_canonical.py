@@ -30,7 +30,7 @@ def scenes(tmp_path_factory):
 def backbones(scenes, tmp_path_factory):
     folder = tmp_path_factory.mktemp("backbones")
     plain = train_backbone(scenes, folder / "canonical" / "plain", PLAIN)
-    return plain, train_canonical(scenes, plain, folder / "canonical", CANONICAL)
+    return plain, train_canonical([scenes], plain, folder / "canonical", CANONICAL)
 
 
 def test_the_encoder_is_the_plain_one_bit_for_bit_and_the_decoder_is_not(backbones):
@@ -66,12 +66,12 @@ def test_what_the_backbone_knows_is_measured_with_the_plain_decoder(backbones):
 def test_an_interrupted_run_resumed_gives_the_same_weights(scenes, backbones, tmp_path):
     plain, _ = backbones
     short = dataclasses.replace(CANONICAL, steps=6)
-    whole = train_canonical(scenes, plain, tmp_path / "whole", short, save_every=3)
+    whole = train_canonical([scenes], plain, tmp_path / "whole", short, save_every=3)
     parts = tmp_path / "parts"
     parts.mkdir()
-    train_canonical(scenes, plain, parts, short, save_every=3)
+    train_canonical([scenes], plain, parts, short, save_every=3)
     weights = "vae/diffusion_pytorch_model.safetensors"
     before = (parts / weights).read_bytes()
     (parts / weights).unlink()
-    train_canonical(scenes, plain, parts, short, save_every=3)
+    train_canonical([scenes], plain, parts, short, save_every=3)
     assert (parts / weights).read_bytes() == before == (whole / weights).read_bytes()
