@@ -181,7 +181,9 @@ def publish(
     }
     text = json.dumps({**results.content, "benchmark": about})
     # Where things lie on this machine is nobody's concern.
-    text = text.replace(str(settings.work), "WORK").replace(f"{Path(__file__).parents[1]}/", "")
+    places = {settings.results: "RESULTS", settings.work: "WORK", Path(__file__).parents[1]: "."}
+    for place, name in places.items():
+        text = text.replace(str(place), name)
     results = Results(json.loads(text), results.folder)
     results.write()
     report = write_report(results.content, results.folder)
@@ -265,7 +267,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--noise", default=Level.noise)
     parser.add_argument("--num-envs", type=int, default=2, help="processes that simulate")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for table and report")
-    return parser.parse_args(arguments)
+    settings = parser.parse_args(arguments)
+    settings.work, settings.results = settings.work.resolve(), settings.results.resolve()
+    return settings
 
 
 if __name__ == "__main__":

@@ -5,6 +5,9 @@ import csv
 import dataclasses
 import json
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pointing
 import pytest
@@ -192,6 +195,24 @@ def test_cells_by_name():
     }
     with pytest.raises(ValueError, match="must be one of"):
         choose_cells([Cell("textures", 2)], [4])
+
+
+def test_the_command_compares_with_and_without_the_stem(tmp_path):
+    command = (
+        *(Path(sys.executable).parent / "stemob", "evaluate", "--env", ENV),
+        *("--policy", "pointing.py:look", "--suite", "corruption", "--episodes", 2),
+        *("--num-envs", 1, "--split", "dev", "--out", tmp_path),
+    )
+    done = subprocess.run(
+        list(map(str, command)),
+        capture_output=True,
+        text=True,
+        cwd=Path(pointing.__file__).parent,
+    )
+    assert done.returncode == 0, done.stderr
+    assert [arm["name"] for arm in Results.read(tmp_path).content["arms"]] == ["raw", "embedded"]
+    assert (tmp_path / "results.csv").exists()
+    assert "corruption-4" in (tmp_path / "report.html").read_text()
 
 
 def test_records_know_their_rate():
