@@ -74,7 +74,7 @@ def kill_and_resume(source: Path, expected: dict[str, Any], target: Path, kills:
     """
     from multiprocessing import get_context
 
-    rng, context, finished = random.Random(0), get_context("fork"), 0
+    rng, context, killed, finished = random.Random(0), get_context("fork"), 0, 0
     for _ in range(kills):
         child = context.Process(target=_convert_slowly, args=(source, target))
         child.start()
@@ -83,13 +83,16 @@ def kill_and_resume(source: Path, expected: dict[str, Any], target: Path, kills:
             assert child.pid is not None
             os.kill(child.pid, signal.SIGKILL)
             child.join()
+            killed += 1
         if target.exists():
             assert contents(target) == expected
             target.unlink()
             finished += 1
     summary = invert_dataset(source, target, CONFIG)
     assert contents(target) == expected
+    assert killed
     assert finished or summary.resumed
+    print(f"{kills} conversions, {killed} of them killed; {finished} left a finished file")
 
 
 def _convert_slowly(source: Path, target: Path) -> None:
