@@ -18,7 +18,13 @@ from stemob_wrappers.schedule import NoiseSchedule
 
 WEIGHTS = Path(__file__).parent / "weights"
 INDEX_FILE = "model_index.json"
-EMBEDDED = {"embedded": "embedded-v0", "embedded-v0": "embedded-v0"}
+EMBEDDED = {
+    "embedded": "embedded-v1",
+    "embedded-canonical": "embedded-canonical-v1",
+    "embedded-v0": "embedded-v0",
+    "embedded-v1": "embedded-v1",
+    "embedded-canonical-v1": "embedded-canonical-v1",
+}
 
 
 @dataclass(frozen=True, eq=False)

@@ -45,7 +45,7 @@ def make_backbone(
         scenes: folder of rendered scenes, filled where scenes are missing; None takes the
             platform's cache folder.
         num_scenes: scenes to render, of 144 frames each.
-        steps: optimiser steps of the codec, and of the canonical decoder.
+        steps: optimiser steps of the codec; the canonical decoder gets two thirds as many.
         denoiser_steps: optimiser steps of the denoiser, which the DDIM methods need; 0 trains none.
         seed: of scenes, weights, crops and noise.
         workers: processes that render.
@@ -79,15 +79,15 @@ def make_backbone(
         )
         for size in SIZES
     }
-    write_card(plain, scenes, held_out, command, device=device)
+    write_card(plain, [scenes], held_out, command, device=device)
     if canonical:
         folders = [scenes]
         if env_id is None:
             folders.append(scenes.parent / f"{scenes.name}-tasks")
             render_task_scenes(folders[1], seed=seed, workers=workers)
-        config = CanonicalConfig(steps=steps, seed=seed)
+        config = CanonicalConfig(steps=steps * 2 // 3, seed=seed)
         train_canonical(folders, plain, out, config, device=device)
-        write_card(out, scenes, held_out, command, device=device)
+        write_card(out, folders, held_out, command, device=device)
     return out
 
 

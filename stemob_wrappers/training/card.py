@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ HELD_OUT_SCENES = 6
 
 def write_card(
     backbone: Path,
-    scenes: Path,
+    scenes: Sequence[Path],
     held_out: Mapping[int, NDArray[np.uint8]],
     command: str,
     *,
@@ -39,7 +39,7 @@ def write_card(
 
     Args:
         backbone: folder that ``train_backbone`` or ``train_canonical`` wrote.
-        scenes: folder that it was trained on.
+        scenes: folders that it was trained on.
         held_out: frames never trained on, uint8 [S, A, H, W, 3] by size: states under appearances,
             of which the first is the nominal one.
         command: the command that made the backbone.
@@ -49,8 +49,8 @@ def write_card(
         PSNR in dB by frame size and inversion steps (0: the codec alone).
 
     Example:
-        >>> folders = Path("backbone"), Path("scenes")
-        >>> write_card(*folders, held_out, "stemob …", device="cpu") # doctest: +SKIP
+        >>> folders = [Path("scenes")]
+        >>> write_card(Path("mine"), folders, held_out, "stemob …", device="cpu") # doctest: +SKIP
     """
     figures = {str(size): held_out_psnr(backbone, frames) for size, frames in held_out.items()}
     index_path = backbone / INDEX_FILE
@@ -59,7 +59,7 @@ def write_card(
     if (backbone / "unet").is_dir():
         index["unet"] = ["stemob_wrappers", "StemDenoiser"]
     index_path.write_text(json.dumps(index, indent=2) + "\n")
-    trained_on = [scene.frames.shape for scene in load_scenes(scenes)]
+    trained_on = [scene.frames.shape for folder in scenes for scene in load_scenes(folder)]
     text = _CARD.format(
         name=backbone.name,
         command=command,
@@ -67,12 +67,12 @@ def write_card(
         scenes=len(trained_on),
         frames=sum(shape[0] * shape[1] for shape in trained_on),
         size=trained_on[0][2],
-        canonical=_CANONICAL.format(plain=index["plain"]) if "plain" in index else "",
+        canonical=_CANONICAL.format(plain=Path(index["plain"]).name) if "plain" in index else "",
         measured="the nominal look" if "plain" in index else "their frames",
         minutes=_minutes(backbone / "losses.csv"),
         device=device,
         threads=torch.get_num_threads(),
-        denoiser=_denoiser(backbone),
+        denoiser=_denoiser(backbone / index.get("plain", "")),
         held_out="; ".join(", ".join(names) for names in HELD_OUT.values()),
         header=" | ".join(f"{n} steps" for n in LEVELS),
         rule=" | ".join("---" for _ in LEVELS),

@@ -140,9 +140,13 @@ def codec_loss(
 
 
 def noise_latents(
-    latents: torch.Tensor, schedule: NoiseSchedule, clean: float, seed: int
+    latents: torch.Tensor,
+    schedule: NoiseSchedule,
+    clean: float,
+    seed: int,
+    max_timestep: int = MAX_TIMESTEP,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Latents at random levels up to ``MAX_TIMESTEP``, a share of them without noise.
+    """Latents at random levels up to ``max_timestep``, a share of them without noise.
 
     What comes back through noise teaches the decoder alone. An encoder that learns from it too
     makes appearance loud, so that no noise can drown it.
@@ -152,7 +156,7 @@ def noise_latents(
     """
     generator = torch.Generator().manual_seed(seed)
     n = len(latents)
-    timesteps = torch.randint(1, MAX_TIMESTEP, (n,), generator=generator)
+    timesteps = torch.randint(1, max_timestep, (n,), generator=generator)
     alpha_bar = torch.as_tensor(schedule.alpha_bars, dtype=torch.float32)[timesteps]
     unnoised = torch.rand(n, generator=generator) < clean
     alpha_bar[unnoised] = 1.0
@@ -163,9 +167,15 @@ def noise_latents(
     return latents * level.sqrt() + noise * (1 - level).sqrt(), alpha_bar
 
 
-def picture_loss(decoded: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
-    """L1 of the pictures and of their gradients."""
-    difference = decoded - images
+def picture_loss(
+    decoded: torch.Tensor, images: torch.Tensor, weights: torch.Tensor | float = 1.0
+) -> torch.Tensor:
+    """L1 of the pictures and of their gradients.
+
+    Args:
+        weights: of the pixels, float [N, 1, H, W].
+    """
+    difference = (decoded - images) * weights
     across, down = difference.diff(dim=-1), difference.diff(dim=-2)
     return difference.abs().mean() + across.abs().mean() + down.abs().mean()
 
