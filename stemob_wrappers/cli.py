@@ -42,7 +42,7 @@ def invert(
     ] = None,
     model: Model = "ddpm",
     num_steps: NumSteps = 50,
-    inversion_steps: InversionSteps = 15,
+    inversion_steps: InversionSteps = 5,
     backbone: Backbone = "embedded",
     noise: Noise = "frame",
     seed: Seed = 0,
@@ -160,7 +160,7 @@ def perturb(
     ] = "all",
     size: Annotated[int, typer.Option(help="Height and width of the frames.")] = 84,
     camera: Annotated[str | None, typer.Option(help="Camera; the env's own if left out.")] = None,
-    inversion_steps: InversionSteps = 15,
+    inversion_steps: InversionSteps = 5,
     backbone: Backbone = "embedded",
     seed: Annotated[int, typer.Option(help="Seed of the resets and changes.")] = 0,
 ) -> None:
@@ -193,7 +193,7 @@ def invert_dataset(
     ] = None,
     model: Model = "ddpm",
     num_steps: NumSteps = 50,
-    inversion_steps: InversionSteps = 15,
+    inversion_steps: InversionSteps = 5,
     image_size: Annotated[
         int | None,
         typer.Option("--image_size", "--resolution", help="Side that frames are inverted at."),
@@ -402,7 +402,7 @@ def evaluate(
     ] = None,
     model: Model = "ddpm",
     num_steps: NumSteps = 50,
-    inversion_steps: InversionSteps = 15,
+    inversion_steps: InversionSteps = 5,
     noise: Noise = "frame",
     device: Annotated[str | None, typer.Option(help="Where the backbones run.")] = None,
 ) -> None:
