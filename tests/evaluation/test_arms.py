@@ -82,7 +82,7 @@ def test_identities_differ_in_policy_stem_and_training_seed():
         Arm("a", "pointing:look"),
         Arm("a", "pointing:guess"),
         Arm("a", "pointing:look", StemConfig()),
-        Arm("a", "pointing:look", StemConfig(inversion_steps=5)),
+        Arm("a", "pointing:look", StemConfig(inversion_steps=9)),
         Arm("a", "pointing:look", training_seed=1),
     ]
     identities = [str(arm.identity()) for arm in arms]
