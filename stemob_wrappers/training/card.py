@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from stemob_wrappers.backbones import INDEX_FILE
+from stemob_wrappers.backbones import INDEX_FILE, load_backbone
 from stemob_wrappers.backbones.autoencoder import WEIGHTS_FILE
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.domain import psnr
@@ -52,7 +52,7 @@ def write_card(
         >>> folders = [Path("scenes")]
         >>> write_card(Path("mine"), folders, held_out, "stemob …", device="cpu") # doctest: +SKIP
     """
-    figures = {str(size): held_out_psnr(backbone, frames) for size, frames in held_out.items()}
+    figures = {str(size): held_out_psnr(str(backbone), frames) for size, frames in held_out.items()}
     index_path = backbone / INDEX_FILE
     index = json.loads(index_path.read_text())
     index["held_out_psnr_db"] = figures
@@ -99,20 +99,21 @@ def held_out_frames(folder: Path, size: int, workers: int = 1) -> NDArray[np.uin
     return np.concatenate([scene.frames for scene in load_scenes(folder)])
 
 
-def held_out_psnr(backbone: Path, frames: NDArray[np.uint8]) -> dict[str, float]:
+def held_out_psnr(backbone: str, frames: NDArray[np.uint8]) -> dict[str, float]:
     """Mean PSNR in dB of stem frames by inversion steps.
 
     Measured against the frames, or against the nominal look if the backbone is a canonical one.
 
     Args:
+        backbone: name or folder.
         frames: uint8 [S, A, H, W, 3], appearance 0 the nominal one.
     """
-    canonical = "plain" in json.loads((backbone / INDEX_FILE).read_text())
+    canonical = load_backbone(backbone).plain is not None
     wanted = np.repeat(frames[:, :1], frames.shape[1], axis=1) if canonical else frames
     wanted, frames = (x.reshape(-1, *x.shape[2:]) for x in (wanted, frames))
     result = {}
     for steps in LEVELS:
-        config = StemConfig(backbone=str(backbone), inversion_steps=steps)
+        config = StemConfig(backbone=backbone, inversion_steps=steps)
         stems = StemPipeline(config, cache=False, device="cpu")(frames)
         result[str(steps)] = round(float(psnr(wanted, stems).mean()), 2)
     return result

@@ -4,13 +4,17 @@ import pytest
 from stemob_wrappers.training.env_scenes import render_env_scenes
 from stemob_wrappers.training.scenes import load_scene
 
-SETTINGS = {"size": 32, "states": 4, "appearances": 3}
+
+def render(folder, **settings):
+    return render_env_scenes(
+        "HalfCheetah-v5", folder, num_scenes=2, size=32, states=4, appearances=3, **settings
+    )
 
 
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scenes")
-    return folder, render_env_scenes("HalfCheetah-v5", folder, num_scenes=2, **SETTINGS)
+    return folder, render(folder)
 
 
 def test_an_envs_states_come_under_its_own_look_and_under_others(rendered):
@@ -31,8 +35,8 @@ def test_scenes_that_are_there_are_kept_and_the_rest_is_the_same_with_more_worke
     kept = paths[0].stat().st_mtime_ns
     wanted = paths[1].read_bytes()
     paths[1].unlink()
-    render_env_scenes("HalfCheetah-v5", folder, num_scenes=2, workers=2, **SETTINGS)
+    render(folder, workers=2)
     assert paths[0].stat().st_mtime_ns == kept
     assert paths[1].read_bytes() == wanted
     with pytest.raises(ValueError, match="other settings"):
-        render_env_scenes("HalfCheetah-v5", folder, num_scenes=2, seed=1, **SETTINGS)
+        render(folder, seed=1)

@@ -117,6 +117,7 @@ def test_alignment_is_the_distance_across_appearances_over_that_across_states():
     assert alignment_loss(10 * latents).item() == pytest.approx(1 / 3), "scale does not count"
     equal = torch.zeros(2, 2, 1, 2, 2, requires_grad=True)
     alignment_loss(equal).backward()
+    assert equal.grad is not None
     assert equal.grad.isfinite().all()
 
 
@@ -125,6 +126,7 @@ def test_noise_teaches_the_decoder_alone():
     schedule = NoiseSchedule.from_config(SD_SCHEDULE)
     noised, alpha_bar = noise_latents(latents, schedule, 0.5, seed=0)
     noised.sum().backward()
+    assert latents.grad is not None
     taught = latents.grad.flatten(1).any(1)
     assert torch.equal(taught, alpha_bar == 1)
     assert 10 < taught.sum() < 54
