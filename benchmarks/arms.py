@@ -77,11 +77,12 @@ class Level:
         """The stem of a backbone at this level."""
         if backbone is None:
             return None
+        steps = INVERSION_STEPS.get(backbone, StemConfig.inversion_steps)
         return StemConfig(
             backbone=backbone,
             method=self.method,
             noise=self.noise,
-            inversion_steps=self.inversion_steps or INVERSION_STEPS[backbone],
+            inversion_steps=self.inversion_steps or steps,
         )
 
 

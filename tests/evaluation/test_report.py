@@ -241,7 +241,7 @@ def test_where_it_comes_from_is_told(page, results):
     assert json.loads(told["env kwargs"]) == {"size": 84}
     assert told["reset seeds"].startswith("stemob/Lift-v0: 0, 1, 2, 3")
     assert "f" * 32 in page.text
-    assert '"inversion_steps": 15' in page.text
+    assert '"inversion_steps": 5' in page.text
 
 
 def test_names_are_shown_as_they_are(page):
