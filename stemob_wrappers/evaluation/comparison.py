@@ -10,7 +10,6 @@ import shlex
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,7 @@ from stemob_wrappers.evaluation.results import FORMAT, Results
 from stemob_wrappers.evaluation.runner import Runner
 from stemob_wrappers.evaluation.statistics import summarise
 from stemob_wrappers.perturb.textures import Split
-
-PACKAGES = ("stemob_wrappers", "torch", "diffusers", "numpy", "gymnasium", "mujoco", "robosuite")
+from stemob_wrappers.versions import installed_versions
 
 
 def evaluate(
@@ -139,7 +137,7 @@ def evaluate(
         "frames": runner.frames(tasks, arms),
         "provenance": {
             "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-            "versions": _versions(),
+            "versions": {"python": platform.python_version(), **installed_versions()},
             "started": started,
             "wall_seconds": round(sum(seconds for _, seconds in finished), 1),
             "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
@@ -212,16 +210,6 @@ def _fingerprints(arms: Sequence[Arm], device: str | None) -> dict[StemConfig, s
         except Exception as error:
             error.add_note(f"while the stem of arm {arm.name!r} was loaded")
             raise
-    return found
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue  # an extra that is not installed took no part
     return found
 
 

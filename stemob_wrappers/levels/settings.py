@@ -6,17 +6,16 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.levels.pairs import SPLIT, Pairs, list_images
+from stemob_wrappers.versions import installed_versions
 
 PROBE_SEEDS = 5
 DETERMINISTIC = ("ddim", "ddim-renoise", "ddim-fixed-point")
 # Raised when the probe or the augmentations it is trained with come to give other figures.
 PROBE = 2
-PACKAGES = ("stemob_wrappers", "torch", "numpy", "gymnasium", "mujoco", "robosuite", "diffusers")
 
 
 @dataclass(frozen=True)
@@ -105,18 +104,8 @@ def write_settings(study: Study, pairs: Pairs, path: Path) -> None:
         "split": SPLIT,
         "frames": pairs.frames.shape,
         "points": pairs.names,
-        "versions": _versions(),
+        "versions": installed_versions(),
     }
     if study.folders is not None:
         settings |= dict.fromkeys(("states", "appearances", "size", "severity", "split"))
     path.write_text(json.dumps(settings, indent=2) + "\n")
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue  # an extra that is not installed took no part
-    return found

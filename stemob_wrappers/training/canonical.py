@@ -26,7 +26,7 @@ from stemob_wrappers.training.train import (
     write_backbone,
 )
 
-MAX_TIMESTEP = 300  # half a schedule up, pictures of one look need no more
+MAX_TIMESTEP = 300  # just above 15 of 50 steps: the levels that are used
 NEIGHBOURHOOD = 17  # pixels
 CONTRAST_WEIGHT = 16.0
 
