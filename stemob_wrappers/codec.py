@@ -110,6 +110,7 @@ class IdentityCodec(LatentCodec):
 
 _ADAPTERS = {
     "StemAutoencoder": StemCodec,
+    "StemAutoencoderV1": StemCodec,
     "AutoencoderKL": KLCodec,
     "AutoencoderTiny": TinyCodec,
 }
@@ -124,7 +125,7 @@ def wrap_autoencoder(module: nn.Module) -> LatentCodec:
     Example:
         >>> from stemob_wrappers.backbones.autoencoder import StemAutoencoder
         >>> wrap_autoencoder(StemAutoencoder()).channels
-        16
+        28
     """
     name = type(module).__name__
     if name not in _ADAPTERS:

@@ -67,10 +67,9 @@ def save_diffusers_model(
 def save_stem_backbone(folder: Path, seed: int = 0, scheduler: dict[str, Any] | None = None) -> str:
     """Write a backbone of the embedded kind, with random weights; return its path."""
     torch.manual_seed(seed)
-    module = StemAutoencoder(latent_channels=4, width=32, context_width=32)
-    last: Any = module.decoder[-2]
+    module = StemAutoencoder(2, 4, width=32, context_width=32, deep_width=32)
     with torch.no_grad():
-        last.weight.mul_(20)  # untrained, it would give grey pictures
+        module.decoder.last.weight.mul_(20)  # untrained, it would give grey pictures
     module.save_pretrained(folder / "vae")
     (folder / "scheduler").mkdir()
     config = SD_SCHEDULE | (scheduler or {})

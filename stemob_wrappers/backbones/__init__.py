@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from stemob_wrappers.backbones.autoencoder import CONFIG_FILE, StemAutoencoder
+from stemob_wrappers.backbones.autoencoder_v1 import StemAutoencoderV1
 from stemob_wrappers.codec import IdentityCodec, LatentCodec, wrap_autoencoder
 from stemob_wrappers.schedule import NoiseSchedule
 
@@ -21,9 +22,10 @@ INDEX_FILE = "model_index.json"
 EMBEDDED = {
     "embedded": "embedded-v1",
     "embedded-canonical": "embedded-canonical-v1",
-    "embedded-v0": "embedded-v0",
     "embedded-v1": "embedded-v1",
     "embedded-canonical-v1": "embedded-canonical-v1",
+    "embedded-v2": "embedded-v2",
+    "embedded-canonical-v2": "embedded-canonical-v2",
 }
 
 
@@ -137,7 +139,7 @@ def _load_stem(name: str, folder: Path, codec: str | None, denoiser: bool) -> Ba
             f"backbone {name!r} has its own latents, so codec={codec!r} cannot replace its "
             "autoencoder; leave codec=None, or name a Stable Diffusion model as backbone"
         )
-    autoencoder = StemAutoencoder.from_pretrained(folder / "vae")
+    autoencoder = _load_autoencoder(folder / "vae")
     scheduler = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
     schedule = NoiseSchedule.from_config(scheduler)
     adapter = wrap_autoencoder(autoencoder)
@@ -165,6 +167,12 @@ def _load_stem(name: str, folder: Path, codec: str | None, denoiser: bool) -> Ba
         )
     digest = weights_digest(autoencoder, network, salt=_numbers(adapter, schedule))
     return Backbone(name, adapter, schedule, digest, network, figures=figures, plain=plain)
+
+
+def _load_autoencoder(folder: Path) -> StemAutoencoder | StemAutoencoderV1:
+    kind = json.loads((folder / CONFIG_FILE).read_text())["_class_name"]
+    model = StemAutoencoderV1 if kind == "StemAutoencoderV1" else StemAutoencoder
+    return model.from_pretrained(folder)
 
 
 def _load_diffusers(name: str, codec: str | None, revision: str | None, denoiser: bool) -> Backbone:

@@ -1,7 +1,11 @@
-"""The embedded backbone's codec network: a small convolutional autoencoder that is fast on CPUs.
+"""The embedded backbone's codec network: layout said loudly, looks said quietly, fast on CPUs.
 
-Pixel-unshuffle comes first, so that no convolution runs at full resolution, and all widths are
-multiples of 32: narrow convolutions waste the machine.
+Its latents have unit variance over all, as the noise schedule expects, and two parts. *Look*
+latents, about the principal components of the pixels, are quiet: they make the codec faithful, and
+the first noise drowns them. *Layout* latents are loud, and come through.
+
+Pixel-unshuffle comes first, so that no convolution runs at full resolution; what sees far runs at
+an eighth and a sixteenth of it, where it is cheap.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 CONFIG_FILE = "config.json"
@@ -18,17 +23,21 @@ WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
 
 
 class StemAutoencoder(nn.Module):
-    """Autoencoder with unit-variance latents a quarter of the frame's size.
+    """Autoencoder with latents a quarter of the frame's size.
 
     Args:
-        latent_channels: channels of the latent.
-        width: channels of the convolutions at stride 4.
-        context_width: channels of the decoder's residual block at stride 8.
-        level_aware: whether the decoder is told how much noise there is in the latents.
+        layout_channels: channels of the latent that keep where things are.
+        look_channels: channels of the latent that keep what they look like.
+        look_scale: standard deviation of the look latents; together with the layout latents the
+            variance is 1.
+        width: channels at stride 4.
+        context_width: channels at stride 8.
+        deep_width: channels at stride 16.
+        faithful: whether latents without noise come back as they went in; a canonical decoder makes
+            something else of them.
 
     Images are float [N, 3, H, W] in [-1, 1] with H and W multiples of 8; latents are float
-    [N, latent_channels, H / 4, W / 4] with mean 0 and variance 1 per channel over the training
-    frames.
+    [N, layout_channels + look_channels, H / 4, W / 4].
 
     Example:
         >>> codec = StemAutoencoder().eval()
@@ -38,51 +47,40 @@ class StemAutoencoder(nn.Module):
 
     latent_stride = 4
     stride = 8
+    scale: torch.Tensor
 
     def __init__(
         self,
-        latent_channels: int = 16,
+        layout_channels: int = 12,
+        look_channels: int = 16,
+        look_scale: float = 0.03,
         width: int = 64,
-        context_width: int = 96,
-        level_aware: bool = True,
+        context_width: int = 80,
+        deep_width: int = 112,
+        faithful: bool = True,
     ) -> None:
         super().__init__()
         self.config = {
-            "latent_channels": latent_channels,
+            "layout_channels": layout_channels,
+            "look_channels": look_channels,
+            "look_scale": look_scale,
             "width": width,
             "context_width": context_width,
-            "level_aware": level_aware,
+            "deep_width": deep_width,
+            "faithful": faithful,
         }
-        self.latent_channels = latent_channels
-        self.encoder = nn.Sequential(
-            nn.PixelUnshuffle(4),
-            nn.Conv2d(48, width, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(width, width, 3, padding=1),
-            nn.ReLU(),
-            # Not 1x1: oneDNN rounds those differently from one batch size to another.
-            nn.Conv2d(width, latent_channels, 3, padding=1),
-            # Its running statistics make the latents unit-variance, as the noise schedule expects.
-            nn.BatchNorm2d(latent_channels, affine=False, momentum=0.01),
-        )
-        self.decoder = Decoder(
-            nn.Conv2d(latent_channels, width, 3, padding=1),
-            ContextBlock(width, context_width),
-            nn.ReLU(),
-            nn.Conv2d(width, width, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(width, 48, 3, padding=1),
-            nn.PixelShuffle(4),
-        )
-        self.level = (
-            nn.Sequential(nn.Linear(1, 32), nn.ReLU(), nn.Linear(32, 2 * width))
-            if level_aware
-            else None
-        )
+        self.layout_channels = layout_channels
+        self.latent_channels = layout_channels + look_channels
+        widths = (width, context_width, deep_width)
+        self.encoder = Encoder(layout_channels, look_channels, widths)
+        self.decoder = Decoder(layout_channels, look_channels, widths, look_scale, faithful)
+        loud = (self.latent_channels - look_channels * look_scale**2) / layout_channels
+        scale = [loud**0.5] * layout_channels + [look_scale] * look_channels
+        self.register_buffer("scale", torch.tensor(scale).view(1, -1, 1, 1), persistent=False)
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """Map images to latents."""
-        return self.encoder(images)
+        return self.encoder(images) * self.scale
 
     def decode(self, latents: torch.Tensor, alpha_bar: float | torch.Tensor = 1.0) -> torch.Tensor:
         """Map latents, noised or not, to images.
@@ -90,11 +88,18 @@ class StemAutoencoder(nn.Module):
         Args:
             alpha_bar: noise level of the latents, in (0, 1]; float [N] if they differ in it.
         """
-        if self.level is None:
-            return self.decoder(latents)
+        return self.decode_with(self.decoder, latents, alpha_bar)
+
+    def decode_with(
+        self, decoder: Decoder, latents: torch.Tensor, alpha_bar: float | torch.Tensor
+    ) -> torch.Tensor:
+        """The same with another decoder for these latents."""
         level = torch.as_tensor(alpha_bar, dtype=latents.dtype, device=latents.device)
-        sigma = (1 - level).sqrt().reshape(-1, 1)
-        return self.decoder(latents, self.level(sigma)[:, :, None, None].chunk(2, dim=1))
+        level = level.reshape(-1, 1, 1, 1)
+        # What is left of them is first scaled as a Wiener filter has it, so that noise never
+        # comes in louder than what it hides.
+        gain = level.sqrt() * self.scale / (level * self.scale**2 + (1 - level))
+        return decoder(latents * gain, (1 - level).sqrt())
 
     def save_pretrained(self, folder: Path) -> None:
         """Write config and weights in diffusers' folder layout (safetensors)."""
@@ -123,39 +128,96 @@ class StemAutoencoder(nn.Module):
         return model.eval()
 
 
-class Decoder(nn.Sequential):
-    """Layers in a row; what the first gives is scaled and shifted as the noise level asks."""
+class Encoder(nn.Module):
+    """Images to layout and look latents, each channel with mean 0 and variance 1."""
 
-    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, latents: torch.Tensor, level: tuple[torch.Tensor, ...] | None = None
-    ) -> torch.Tensor:
-        first, *others = self
-        hidden = first(latents)
-        if level is not None:
-            gain, bias = level
-            hidden = hidden * (1 + gain) + bias
-        for layer in others:
-            hidden = layer(hidden)
-        return hidden
+    def __init__(self, layout: int, look: int, widths: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(48, widths[0], 3, padding=1)
+        self.context = Context(*widths, convolutions=1)
+        # Not 1x1: oneDNN rounds those differently from one batch size to another.
+        self.layout = nn.Conv2d(widths[0], layout, 3, padding=1)
+        self.look = nn.Conv2d(48, look, 3, padding=1)
+        # Its running statistics make the latents unit-variance.
+        self.normalise = nn.BatchNorm2d(layout + look, affine=False, momentum=0.01)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        blocks = F.pixel_unshuffle(images, 4)
+        layout = self.layout(self.context(self.first(blocks).relu()).relu())
+        with torch.autocast(blocks.device.type, enabled=False):  # what is quiet needs the bits
+            look = self.look(blocks)
+        return self.normalise(torch.cat([layout.to(look.dtype), look], 1))
 
 
-class ContextBlock(nn.Module):
-    """Residual block at half the resolution: it lets the decoder see past the noise."""
+class Decoder(nn.Module):
+    """Latents to images.
 
-    def __init__(self, width: int, context_width: int) -> None:
+    A faithful one is linear in the look latents, to which a network adds as far as noise hides
+    them; the other is the network alone. The noise level scales and shifts the network's first
+    features, and scales what it gives.
+    """
+
+    def __init__(
+        self,
+        layout: int,
+        look: int,
+        widths: tuple[int, int, int],
+        look_scale: float,
+        faithful: bool,
+    ) -> None:
+        super().__init__()
+        self.split = (widths[0], widths[0], 48)
+        self.layout_channels = layout
+        self.look_scale = look_scale
+        self.first = nn.Conv2d(layout + look, widths[0], 3, padding=1)
+        self.context = Context(*widths, convolutions=2)
+        self.last = nn.Conv2d(widths[0], 48, 3, padding=1)
+        self.look = nn.Conv2d(look, 48, 3, padding=1) if faithful else None
+        self.level = nn.Sequential(nn.Linear(1, 32), nn.ReLU(), nn.Linear(32, sum(self.split)))
+
+    def forward(self, latents: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        level = self.level(sigma.reshape(-1, 1))[:, :, None, None]
+        gain, bias, share = level.split(self.split, dim=1)
+        hidden = self.first(latents) * (1 + gain) + bias
+        blocks = self.last(self.context(hidden.relu()).relu()) * (1 + share)
+        if self.look is not None:
+            hidden_by_noise = sigma / (sigma + self.look_scale)
+            with torch.autocast(latents.device.type, enabled=False):  # what is quiet needs the bits
+                looks = self.look(latents[:, self.layout_channels :])
+            blocks = looks + blocks * hidden_by_noise
+        return F.pixel_shuffle(blocks, 4)
+
+
+class Context(nn.Module):
+    """Residual block at a half and a quarter of the resolution: it sees most of a frame."""
+
+    def __init__(self, width: int, context_width: int, deep_width: int, convolutions: int) -> None:
         super().__init__()
         self.down = nn.Conv2d(width, context_width, 2, stride=2)
-        self.mix = nn.Sequential(
+        self.before = nn.Conv2d(context_width, context_width, 3, padding=1)
+        self.deep = nn.Sequential(
+            nn.Conv2d(context_width, deep_width, 3, stride=2, padding=1),
             nn.ReLU(),
-            nn.Conv2d(context_width, context_width, 3, padding=1),
+            nn.Conv2d(deep_width, deep_width, 3, padding=1),
             nn.ReLU(),
-            nn.Conv2d(context_width, context_width, 3, padding=1),
+            nn.Conv2d(deep_width, deep_width, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(deep_width, context_width, 1),
         )
-        self.up = nn.Sequential(nn.Conv2d(context_width, 4 * width, 1), nn.PixelShuffle(2))
+        self.after = (
+            nn.Conv2d(context_width, context_width, 3, padding=1) if convolutions == 2 else None
+        )
+        self.up = nn.Conv2d(context_width, 4 * width, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        context = self.down(x)
-        return x + self.up(context + self.mix(context))
+        down = self.down(x).relu()
+        before = self.before(down).relu()
+        deep = F.interpolate(self.deep(before), scale_factor=2.0, mode="nearest")
+        height, width = before.shape[2:]
+        context = (down + before + deep[:, :, :height, :width]).relu()
+        if self.after is not None:
+            context = (context + self.after(context)).relu()
+        return x + F.pixel_shuffle(self.up(context), 2)
 
 
 def read_weights(model: nn.Module, folder: Path) -> None:

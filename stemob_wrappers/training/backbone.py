@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stemob_wrappers.training.canonical import CanonicalConfig, train_canonical
 from stemob_wrappers.training.card import SIZES, held_out_frames, write_card
 from stemob_wrappers.training.denoiser import DenoiserConfig, train_denoiser
 from stemob_wrappers.training.env_scenes import render_env_scenes
+from stemob_wrappers.training.optimise import LOG_FILE
 from stemob_wrappers.training.scenes import default_scenes_dir, load_scene, render_scenes
 from stemob_wrappers.training.task_scenes import render_task_scenes
 from stemob_wrappers.training.train import TrainConfig, train_backbone
@@ -26,7 +26,8 @@ def make_backbone(
     canonical: bool = False,
     scenes: Path | None = None,
     num_scenes: int = 350,
-    steps: int = 9_000,
+    num_task_scenes: int = 160,
+    steps: int = 10_000,
     denoiser_steps: int = 1_600,
     seed: int = 0,
     workers: int = 2,
@@ -40,12 +41,14 @@ def make_backbone(
         env_id: a MuJoCo env to train on, going on from ``"embedded"``; None trains from nothing on
             many tasks and procedural tables.
         cameras: of the env, by name; none for its own.
-        canonical: whether to train a decoder that gives every frame its scene's nominal look. The
-            plain backbone that it shares its encoder with is put into ``out/plain``.
+        canonical: whether ``out`` becomes the backbone whose decoder gives every frame its scene's
+            nominal look. The plain one that it shares its encoder with is put into ``out/plain``.
         scenes: folder of rendered scenes, filled where scenes are missing; None takes the
             platform's cache folder.
         num_scenes: scenes to render, of 144 frames each.
-        steps: optimiser steps of the codec; the canonical decoder gets two thirds as many.
+        num_task_scenes: scenes of known tasks through a policy's cameras, beside them; none for an
+            env.
+        steps: optimiser steps of the codec.
         denoiser_steps: optimiser steps of the denoiser, which the DDIM methods need; 0 trains none.
         seed: of scenes, weights, crops and noise.
         workers: processes that render.
@@ -59,19 +62,22 @@ def make_backbone(
         >>> make_backbone(Path("my-backbone"), env_id="stemob/Lift-v0") # doctest: +SKIP
     """
     scenes = scenes or default_scenes_dir() / (env_id or "all").replace("/", "-")
-    start = None
+    folders, start = [scenes], None
     if env_id is None:
         render_scenes(scenes, num_scenes=num_scenes, seed=seed, workers=workers)
+        folders.append(scenes.parent / f"{scenes.name}-tasks")
+        render_task_scenes(folders[1], num_scenes=num_task_scenes, seed=seed, workers=workers)
     else:
-        start = "embedded"
+        start = "embedded-canonical"
         render_env_scenes(
             env_id, scenes, num_scenes=num_scenes, cameras=cameras, seed=seed, workers=workers
         )
+    config = TrainConfig(steps=steps, seed=seed, start=start)
+    train_backbone(folders, out, config, canonical=canonical, device=device)
     plain = out / "plain" if canonical else out
-    train_backbone(scenes, plain, TrainConfig(steps=steps, seed=seed, start=start), device=device)
     if denoiser_steps:
         denoiser = DenoiserConfig(steps=denoiser_steps, seed=seed)
-        unet = train_denoiser(scenes, str(plain), plain / "denoiser", denoiser, device=device)
+        unet = train_denoiser(scenes, str(plain), out / "denoiser", denoiser, device=device)
         shutil.copytree(unet, plain / "unet", dirs_exist_ok=True)
     held_out = {
         size: _held_out(
@@ -79,15 +85,9 @@ def make_backbone(
         )
         for size in SIZES
     }
-    write_card(plain, [scenes], held_out, command, device=device)
-    if canonical:
-        folders = [scenes]
-        if env_id is None:
-            folders.append(scenes.parent / f"{scenes.name}-tasks")
-            render_task_scenes(folders[1], seed=seed, workers=workers)
-        config = CanonicalConfig(steps=steps * 2 // 3, seed=seed)
-        train_canonical(folders, plain, out, config, device=device)
-        write_card(out, folders, held_out, command, device=device)
+    for backbone in dict.fromkeys([plain, out]):
+        log = out / LOG_FILE
+        write_card(backbone, folders, held_out, command=command, log=log, device=device)
     return out
 
 

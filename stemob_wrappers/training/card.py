@@ -31,26 +31,28 @@ def write_card(
     backbone: Path,
     scenes: Sequence[Path],
     held_out: Mapping[int, NDArray[np.uint8]],
-    command: str,
     *,
+    command: str,
+    log: Path,
     device: str,
 ) -> dict[str, Any]:
     """Measure a trained backbone and write its ``README.md``; the figures join its index too.
 
     Args:
-        backbone: folder that ``train_backbone`` or ``train_canonical`` wrote.
+        backbone: folder that ``train_backbone`` wrote.
         scenes: folders that it was trained on.
         held_out: frames never trained on, uint8 [S, A, H, W, 3] by size: states under appearances,
             of which the first is the nominal one.
         command: the command that made the backbone.
+        log: the losses of its training, which say how long it took.
         device: what it was trained on.
 
     Returns:
         PSNR in dB by frame size and inversion steps (0: the codec alone).
 
     Example:
-        >>> folders = [Path("scenes")]
-        >>> write_card(Path("mine"), folders, held_out, "stemob …", device="cpu") # doctest: +SKIP
+        >>> made = {"command": "stemob …", "log": Path("mine/losses.csv"), "device": "cpu"}
+        >>> write_card(Path("mine"), [Path("scenes")], held_out, **made) # doctest: +SKIP
     """
     figures = {str(size): held_out_psnr(str(backbone), frames) for size, frames in held_out.items()}
     index_path = backbone / INDEX_FILE
@@ -69,7 +71,7 @@ def write_card(
         size=trained_on[0][2],
         canonical=_CANONICAL.format(plain=Path(index["plain"]).name) if "plain" in index else "",
         measured="the nominal look" if "plain" in index else "their frames",
-        minutes=_minutes(backbone / "losses.csv"),
+        minutes=_minutes(log),
         device=device,
         threads=torch.get_num_threads(),
         denoiser=_denoiser(backbone / index.get("plain", "")),

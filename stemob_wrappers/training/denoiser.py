@@ -21,8 +21,8 @@ from stemob_wrappers.backbones import load_backbone
 from stemob_wrappers.backbones.denoiser import StemDenoiser
 from stemob_wrappers.codec import LatentCodec
 from stemob_wrappers.schedule import SD_SCHEDULE, NoiseSchedule
+from stemob_wrappers.training.crops import FrameSource
 from stemob_wrappers.training.optimise import optimise
-from stemob_wrappers.training.train import FrameSource
 
 
 @dataclass(frozen=True)

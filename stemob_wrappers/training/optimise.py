@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
+LOG_FILE = "losses.csv"
 WARMUP_STEPS = 200
 
 
@@ -57,7 +58,7 @@ def optimise(
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns) as progress, open(out / "losses.csv", "a") as log:
+    with Progress(*columns) as progress, open(out / LOG_FILE, "a") as log:
         task = progress.add_task("training", total=config.steps, completed=first, note="")
         for step in range(first, config.steps):
             for group in optimiser.param_groups:

@@ -14,6 +14,7 @@ def test_one_call_makes_a_backbone_for_every_method(tmp_path):
         tmp_path / "mine",
         scenes=tmp_path / "scenes",
         num_scenes=1,
+        num_task_scenes=1,
         steps=2,
         denoiser_steps=2,
         command="stemob train-backbone",
@@ -45,7 +46,7 @@ def test_a_users_env_gives_a_plain_and_a_canonical_backbone(tmp_path):
     )
     assert canonical["plain"] == "plain"
     assert "plain" not in plain
-    assert plain["training"]["start"] == "embedded"
+    assert plain["training"]["start"] == "embedded-canonical"
     assert "nominal look" in (out / "README.md").read_text()
     frames = np.zeros((2, 32, 32, 3), np.uint8)
     assert StemPipeline(StemConfig(backbone=str(out)))(frames).shape == frames.shape
