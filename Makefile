@@ -23,10 +23,10 @@ demo: $(INSTALLED) ## show what the wrapper does, end to end
 test: $(INSTALLED) ## run the tests, without the slow ones
 	@$(WITH_GL) $(BIN)/python -m pytest $(ARGS)
 
-# Hours, or helpers that measure nothing: robustness.py is run by itself.
-BENCHMARKS := $(filter-out %/common.py %/arms.py %/trainings.py %/robustness.py, $(wildcard benchmarks/*.py))
+# Hours, or helpers that measure nothing: robustness.py and designs.py are run by themselves.
+BENCHMARKS := $(filter-out %/common.py %/arms.py %/trainings.py %/robustness.py %/designs.py, $(wildcard benchmarks/*.py))
 
-bench: $(INSTALLED) ## run every benchmark in turn, but robustness.py
+bench: $(INSTALLED) ## run every benchmark in turn, but robustness.py and designs.py
 	@$(WITH_GL) for script in $(BENCHMARKS); do \
 	    echo "== $$script"; $(BIN)/python "$$script" $(ARGS) || exit 1; \
 	done

@@ -39,7 +39,8 @@ class Repainter:
     def __init__(self, share: float, seed: int = 0) -> None:
         self.share = share
         rng = np.random.default_rng(seed)
-        textures = np.stack([draw_texture("train", rng, TEXTURE_SIZE)[2] for _ in range(TEXTURES)])
+        count = TEXTURES if share else 1
+        textures = np.stack([draw_texture("train", rng, TEXTURE_SIZE)[2] for _ in range(count)])
         self.textures = torch.from_numpy(textures).permute(0, 3, 1, 2)
 
     def __call__(

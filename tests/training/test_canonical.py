@@ -9,7 +9,7 @@ from stemob_wrappers.pipeline import StemPipeline
 from stemob_wrappers.training.train import TrainConfig, train_backbone
 
 CONFIG = TrainConfig(
-    steps=120,
+    steps=300,
     batch_size=4,
     repainted=0.0,
     layout_channels=4,

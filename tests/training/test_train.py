@@ -24,7 +24,7 @@ from stemob_wrappers.training.train import (
 
 SMALL = {"layout_channels": 2, "look_channels": 4}
 SMALL |= {"width": 16, "context_width": 16, "deep_width": 16}
-TINY = dataclasses.replace(TrainConfig(steps=6, batch_size=4), **SMALL)
+TINY = dataclasses.replace(TrainConfig(steps=6, batch_size=4, repainted=0.0), **SMALL)
 SCHEDULE = NoiseSchedule.from_config(SD_SCHEDULE)
 
 
