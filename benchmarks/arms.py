@@ -57,32 +57,27 @@ ALWAYS = ("raw", STEM)
 """In every full table: what others are compared with, and the plain stem by itself."""
 
 
-INVERSION_STEPS = {STEM: 5, CANONICAL: 2}
-"""Of 50, by backbone; chosen by `stemob levels`, which sees the "dev" split alone."""
-
-
 @dataclass(frozen=True)
 class Level:
     """How far stems go; chosen on the "dev" split of textures, looks and seeds.
 
     Attributes:
-        inversion_steps: of 50, of every backbone; None takes ``INVERSION_STEPS``.
+        inversion_steps: of 50, of every backbone; chosen by `stemob levels`.
     """
 
     method: str = METHODS[0]
     noise: str = NOISE_POLICIES[0]
-    inversion_steps: int | None = None
+    inversion_steps: int = StemConfig.inversion_steps
 
     def stem(self, backbone: str | None) -> StemConfig | None:
         """The stem of a backbone at this level."""
         if backbone is None:
             return None
-        steps = INVERSION_STEPS.get(backbone, StemConfig.inversion_steps)
         return StemConfig(
             backbone=backbone,
             method=self.method,
             noise=self.noise,
-            inversion_steps=self.inversion_steps or steps,
+            inversion_steps=self.inversion_steps,
         )
 
 

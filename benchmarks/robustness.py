@@ -263,7 +263,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--demos", type=int, help="demonstrations a task")
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--episodes", type=int, help="in each cell")
-    parser.add_argument("--inversion-steps", type=int, default=Level.inversion_steps)
+    parser.add_argument("--inversion-steps", type=int, default=Level().inversion_steps)
     parser.add_argument("--noise", default=Level.noise)
     parser.add_argument("--num-envs", type=int, default=2, help="processes that simulate")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for table and report")

@@ -118,7 +118,7 @@ def train_backbone(
         Path | None, typer.Option(help="Folder of rendered scenes; rendered when missing.")
     ] = None,
     num_scenes: Annotated[int, typer.Option(help="Scenes to render, 144 frames each.")] = 350,
-    steps: Annotated[int, typer.Option(help="Optimiser steps of the codec.")] = 9_000,
+    steps: Annotated[int, typer.Option(help="Optimiser steps of the codec.")] = 7_000,
     denoiser_steps: Annotated[
         int, typer.Option(help="Optimiser steps of the denoiser, for the DDIM methods; 0: none.")
     ] = 1_600,

@@ -20,8 +20,8 @@ from stemob_wrappers.schedule import NoiseSchedule
 WEIGHTS = Path(__file__).parent / "weights"
 INDEX_FILE = "model_index.json"
 EMBEDDED = {
-    "embedded": "embedded-v1",
-    "embedded-canonical": "embedded-canonical-v1",
+    "embedded": "embedded-v2",
+    "embedded-canonical": "embedded-canonical-v2",
     "embedded-v1": "embedded-v1",
     "embedded-canonical-v1": "embedded-canonical-v1",
     "embedded-v2": "embedded-v2",

@@ -27,7 +27,7 @@ def make_backbone(
     scenes: Path | None = None,
     num_scenes: int = 350,
     num_task_scenes: int = 160,
-    steps: int = 10_000,
+    steps: int = TrainConfig.steps,
     denoiser_steps: int = 1_600,
     seed: int = 0,
     workers: int = 2,

@@ -65,7 +65,7 @@ class TrainConfig:
             StemAutoencoder.
     """
 
-    steps: int = 10_000
+    steps: int = 7_000
     batch_size: int = 24
     learning_rate: float = 2e-3
     ema: float = 0.999

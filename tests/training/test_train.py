@@ -53,12 +53,11 @@ def test_an_interrupted_run_resumed_gives_the_same_weights(scenes, tmp_path, mon
 
     def stop_at_the_fifth_step(self, rng, count):
         drawn.append(1)
-        if len(drawn) == 6:  # one went to the principal components
+        if len(drawn) == train.PCA_BATCHES + 5:
             raise Stopped
         return draw(self, rng, count)
 
     monkeypatch.setattr(FrameSource, "draw", stop_at_the_fifth_step)
-    monkeypatch.setattr(train, "PCA_BATCHES", 1)
     with pytest.raises(Stopped):
         train_backbone([scenes], tmp_path / "parts", TINY, save_every=3)
     monkeypatch.undo()
@@ -104,7 +103,7 @@ def crops_of(images, known=1.0):
 @pytest.fixture
 def networks():
     torch.manual_seed(0)
-    return Networks(StemAutoencoder(**SMALL))
+    return Networks(StemAutoencoder(2, 4, width=16, context_width=16, deep_width=16))
 
 
 def gradients(networks, crops, config=TINY):
@@ -141,6 +140,7 @@ def test_look_latents_start_as_principal_components():
     look = plain.encoder.look(torch.nn.functional.pixel_unshuffle(images, 4))
     flat = look.permute(1, 0, 2, 3).flatten(1)
     torch.testing.assert_close(flat.cov(), torch.eye(48), atol=0.02, rtol=0)
+    assert plain.decoder.look is not None
     blocks = plain.decoder.look(look)
     torch.testing.assert_close(torch.nn.functional.pixel_shuffle(blocks, 4), images)
 
