@@ -10,7 +10,7 @@ IMAGES = torch.rand(2, 3, 16, 24, generator=torch.Generator().manual_seed(0)) * 
 
 def stem_autoencoder():
     torch.manual_seed(0)
-    return StemAutoencoder(2, 4, width=32, context_width=32, deep_width=32).eval()
+    return StemAutoencoder(2, 2, width=32, context_width=32, deep_width=32).eval()
 
 
 @pytest.mark.parametrize(

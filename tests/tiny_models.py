@@ -67,7 +67,7 @@ def save_diffusers_model(
 def save_stem_backbone(folder: Path, seed: int = 0, scheduler: dict[str, Any] | None = None) -> str:
     """Write a backbone of the embedded kind, with random weights; return its path."""
     torch.manual_seed(seed)
-    module = StemAutoencoder(2, 4, width=32, context_width=32, deep_width=32)
+    module = StemAutoencoder(2, 2, width=32, context_width=32, deep_width=32)
     with torch.no_grad():
         module.decoder.last.weight.mul_(20)  # untrained, it would give grey pictures
     module.save_pretrained(folder / "vae")

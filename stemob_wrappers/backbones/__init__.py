@@ -23,7 +23,6 @@ EMBEDDED = {
     "embedded": "embedded-v2",
     "embedded-canonical": "embedded-canonical-v2",
     "embedded-v1": "embedded-v1",
-    "embedded-canonical-v1": "embedded-canonical-v1",
     "embedded-v2": "embedded-v2",
     "embedded-canonical-v2": "embedded-canonical-v2",
 }

@@ -187,7 +187,7 @@ def test_pickled_weights_are_not_read(kl_folder, tmp_path):
 
 def test_weights_that_do_not_fit_the_config_are_refused(stem_folder):
     config = stem_folder / "vae" / "config.json"
-    config.write_text(config.read_text().replace('"latent_channels": 4', '"latent_channels": 8'))
+    config.write_text(config.read_text().replace('"layout_channels": 2', '"layout_channels": 8'))
     with pytest.raises(ValueError, match="do not fit"):
         load_backbone(str(stem_folder))
 
