@@ -338,6 +338,9 @@ def levels(
     size: Annotated[int, typer.Option(help="Side of the frames in pixels.")] = 84,
     severity: Annotated[int, typer.Option(help="Of the changes, 1 to 5.")] = 3,
     seed: Annotated[int, typer.Option(help="Of layouts, looks and noise.")] = 0,
+    augmented: Annotated[
+        bool, typer.Option("--augmented", help="Probes on stem frames with augmentation, too.")
+    ] = False,
 ) -> None:
     """Measure which noise level to choose; run it again to go on where it stopped."""
     from stemob_wrappers.levels.report import print_table, report_study
@@ -363,6 +366,7 @@ def levels(
         size=size,
         severity=severity,
         seed=seed,
+        augmented=augmented,
     )
     report_study(study, out)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import os
 import shutil
@@ -220,6 +221,20 @@ def test_a_study_is_resumed_where_it_stopped(planted, tmp_path, monkeypatch):
         assert len(list(csv.DictReader(file))) == 6
     write_plot(rows, tmp_path / "levels.png")
     print_study(rows)
+
+
+def test_augmented_probes_have_rows_of_their_own_in_the_same_table(planted, tmp_path):
+    plain = run_study(small_study(), tmp_path)
+    both = run_study(dataclasses.replace(small_study(), augmented=True), tmp_path)
+    endings = ("", " + jitter", " + random conv")
+    assert [row.name for row in both] == [
+        *(f"raw{ending}" for ending in endings),
+        *(f"stem{ending}" for _ in range(3) for ending in endings),
+    ]
+    assert [str(row) for row in both if row.name in ("raw", "stem")] == [
+        str(row) for row in plain if row.name in ("raw", "stem")
+    ]
+    print_study(both)
 
 
 def test_rows_of_other_weights_under_the_same_name_are_measured_again(planted, tmp_path):

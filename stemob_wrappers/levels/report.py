@@ -83,7 +83,7 @@ def reasons(rows: Sequence[Row]) -> str:
             "No level is recommended: nothing was read from the frames, as they came without "
             "positions."
         )
-    raw = [row for row in rows if row.name != "stem"]
+    raw = [row for row in rows if not row.backbone]
     beside = ", ".join(f"{row.name} {row.clean_cm:.1f} / {row.perturbed_cm:.1f}" for row in raw)
     return (
         f"Recommended: {best.backbone} {best.method}, inversion_steps={best.inversion_steps}, "
@@ -114,7 +114,7 @@ def write_plot(rows: Sequence[Row], path: Path) -> None:
         errors.fill_between(noise, low, high, color=drawn.get_color(), alpha=0.15)
         ratios.plot(noise, [r.pixels for r in line], "o-", label=f"{name}, pixels")
         ratios.plot(noise, [r.latents for r in line], "o:", color=drawn.get_color())
-    for index, row in enumerate(row for row in rows if row.name != "stem"):
+    for index, row in enumerate(row for row in rows if not row.backbone):
         errors.axhline(row.perturbed_cm, color="grey", ls=("-", "--", "-.")[index % 3], lw=1)
         errors.annotate(row.name, (0, row.perturbed_cm), fontsize=8, va="bottom")
     errors.set(ylabel="probe error, cm (dotted: clean frames)", ylim=(0, None))
@@ -142,9 +142,9 @@ def _cells(row: Row) -> tuple[str, ...]:
     def number(value: float, digits: int = 2) -> str:
         return "-" if np.isnan(value) else f"{value:.{digits}f}"
 
-    is_stem = row.name == "stem"
+    is_stem = bool(row.backbone)
     return (
-        f"{row.backbone} {row.method} {row.noise}" if is_stem else row.name,
+        row.name.replace("stem", f"{row.backbone} {row.method} {row.noise}"),
         str(row.inversion_steps) if is_stem else "-",
         number(row.alpha_bar, 3) if is_stem else "-",
         number(row.pixels),

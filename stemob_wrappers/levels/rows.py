@@ -17,7 +17,7 @@ class Row:
     """One line of the table; errors are medians over the probe seeds, in cm.
 
     Attributes:
-        name: ``"stem"`` or the baseline's name.
+        name: ``"stem"`` or ``"raw"``, and what the probe was trained under.
         backbone, method, noise, inversion_steps: of the stem frames; empty for a baseline.
         alpha_bar: noise level.
         pixels, latents: convergence, lower is better; NaN where there are none.

@@ -29,6 +29,8 @@ class Study:
         num_steps: steps of the whole process.
         states, appearances, size, severity, seed: see ``render_pairs``.
         probe_steps: optimiser steps of each probe.
+        probe_seeds: probes of each setting.
+        augmented: whether each setting is measured with probes trained under augmentation, too.
     """
 
     env_id: str | None = None
@@ -45,6 +47,7 @@ class Study:
     seed: int = 0
     probe_steps: int = 300
     probe_seeds: int = PROBE_SEEDS
+    augmented: bool = False
     configs: tuple[StemConfig, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -77,7 +80,7 @@ def digest_of_inputs(study: Study) -> str:
     shared = {
         name: value
         for name, value in dataclasses.asdict(study).items()
-        if name not in ("backbones", "methods", "noises", "steps", "configs")
+        if name not in ("backbones", "methods", "noises", "steps", "augmented", "configs")
     }
     shared["probe"] = PROBE
     if study.folders is not None:

@@ -38,11 +38,12 @@ from stemob_wrappers.pipeline import StemPipeline
 TEST_SHARE = 0.2
 CONVERGENCE_STATES = 64
 BATCH = 64
-BASELINES: dict[str, Augmentation | None] = {
-    "raw": None,
-    "raw + jitter": colour_jitter,
-    "raw + random conv": random_conv,
+AUGMENTATIONS: dict[str, Augmentation | None] = {
+    "": None,
+    " + jitter": colour_jitter,
+    " + random conv": random_conv,
 }
+"""What a probe is trained under, and how its row's name ends."""
 
 
 def run_study(study: Study, out: Path, *, device: str | None = None) -> list[Row]:
@@ -64,14 +65,17 @@ def run_study(study: Study, out: Path, *, device: str | None = None) -> list[Row
     table = out / digest_of_inputs(study) / "levels.csv"
     done = read_rows(table)
     found: list[Row] = []
-    jobs: list[str | StemConfig] = [*BASELINES, *study.configs]
+    endings = list(AUGMENTATIONS) if study.augmented else [""]
+    jobs: list[tuple[StemConfig | None, str]] = [(None, ending) for ending in AUGMENTATIONS]
+    jobs += [(config, ending) for config in study.configs for ending in endings]
     with Progress() as progress:
-        for job in progress.track(jobs, description="levels"):
-            if isinstance(job, str):
-                row = _find(done, Row(job)) or _baseline(job, pairs, study)
+        for config, ending in progress.track(jobs, description="levels"):
+            if config is None:
+                row = _find(done, Row("raw" + ending)) or _baseline(ending, pairs, study)
             else:
-                pipeline = StemPipeline(job, cache=False, device=device)
-                row = _find(done, _setting(pipeline)) or _measure(pipeline, pairs, study)
+                pipeline = StemPipeline(config, cache=False, device=device)
+                row = _find(done, _setting(pipeline, ending))
+                row = row or _measure(pipeline, ending, pairs, study)
             if row not in done:
                 append_row(row, table)
             found.append(row)
@@ -121,16 +125,16 @@ def convergence(features: NDArray[Any]) -> float:
 # --- rows ----------------------------------------------------------------------------------------
 
 
-def _baseline(name: str, pairs: Pairs, study: Study) -> Row:
-    row = Row(name, pixels=convergence(pairs.frames[:, :CONVERGENCE_STATES]))
-    return dataclasses.replace(row, **_probe(pairs.frames, pairs, study, BASELINES[name]))
+def _baseline(ending: str, pairs: Pairs, study: Study) -> Row:
+    row = Row("raw" + ending, pixels=convergence(pairs.frames[:, :CONVERGENCE_STATES]))
+    return dataclasses.replace(row, **_probe(pairs.frames, pairs, study, AUGMENTATIONS[ending]))
 
 
-def _setting(pipeline: StemPipeline) -> Row:
+def _setting(pipeline: StemPipeline, ending: str) -> Row:
     """The row of a pipeline before anything is measured."""
     config = pipeline.config
     return Row(
-        "stem",
+        "stem" + ending,
         config.backbone,
         config.method,
         config.noise,
@@ -147,7 +151,7 @@ def _find(rows: Sequence[Row], setting: Row) -> Row | None:
     return next((row for row in rows if key(row) == key(setting)), None)
 
 
-def _measure(pipeline: StemPipeline, pairs: Pairs, study: Study) -> Row:
+def _measure(pipeline: StemPipeline, ending: str, pairs: Pairs, study: Study) -> Row:
     looks, states = pairs.frames.shape[:2]
     stems = np.empty_like(pairs.frames)
     latents: list[NDArray[np.float32]] = []
@@ -162,10 +166,10 @@ def _measure(pipeline: StemPipeline, pairs: Pairs, study: Study) -> Row:
                 latents.append(inverted.float().numpy(force=True))
     inverted = np.concatenate(latents).reshape(looks, -1, *latents[0].shape[1:])
     return dataclasses.replace(
-        _setting(pipeline),
+        _setting(pipeline, ending),
         pixels=convergence(stems[:, :CONVERGENCE_STATES]),
         latents=convergence(inverted),
-        **_probe(stems, pairs, study, None),
+        **_probe(stems, pairs, study, AUGMENTATIONS[ending]),
     )
 
 
