@@ -96,7 +96,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     rates = [row["frames/s"] for row in rows]
     for size in (84, 128):
         left.plot(rates, [row[f"psnr {size}"] for row in rows], "o-", label=f"{size} px")
-    left.set(xlabel="frames/s", ylabel="PSNR of the codec, held-out scenes (dB)")
+    left.set(xlabel="frames/s", ylabel="PSNR of the codec, held-out (dB)", ylim=(20, 40))
     for decoder in ("plain", "canonical"):
         errors = [row[f"{decoder} perturbed"] for row in rows]
         right.plot(rates, errors, "o-", label=f"{decoder}, {STEPS} steps")
@@ -104,6 +104,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     for axes, column in ((left, "psnr 84"), (right, "plain perturbed")):
         for row in rows:
             axes.annotate(row["design"], (row["frames/s"], row[column]))
+        axes.margins(x=0.25)
         axes.legend()
         axes.grid(alpha=0.3)
     figure.savefig(path, dpi=120)
