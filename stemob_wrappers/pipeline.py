@@ -158,7 +158,7 @@ class StemPipeline:
 
         Example:
             >>> StemPipeline().noise_shape(84, 84)
-            (16, 22, 22)
+            (28, 22, 22)
         """
         return self.inverter.latent_shape(height, width)
 
