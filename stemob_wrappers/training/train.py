@@ -231,7 +231,7 @@ def codec_loss(
 
     noised, alpha_bar = noise_latents(latents, schedule, config.clean, seed, MAX_TIMESTEP)
     untouched = (alpha_bar == 1).view(-1, 1, 1, 1)
-    noised = torch.where(untouched & ~layout, noised, noised.detach())
+    noised = torch.where(untouched, noised, noised.detach())
     loss = picture_loss(plain.decode(noised, alpha_bar).float(), images)
 
     noised, alpha_bar = noise_latents(
