@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from stemob_wrappers.backbones.autoencoder import CONFIG_FILE, StemAutoencoder
+from stemob_wrappers.backbones.autoencoder import CONFIG_FILE, StemAutoencoder, load_network
 from stemob_wrappers.backbones.autoencoder_v1 import StemAutoencoderV1
 from stemob_wrappers.codec import IdentityCodec, LatentCodec, wrap_autoencoder
 from stemob_wrappers.schedule import NoiseSchedule
@@ -171,7 +171,7 @@ def _load_stem(name: str, folder: Path, codec: str | None, denoiser: bool) -> Ba
 def _load_autoencoder(folder: Path) -> StemAutoencoder | StemAutoencoderV1:
     kind = json.loads((folder / CONFIG_FILE).read_text())["_class_name"]
     model = StemAutoencoderV1 if kind == "StemAutoencoderV1" else StemAutoencoder
-    return model.from_pretrained(folder)
+    return load_network(model, folder)
 
 
 def _load_diffusers(name: str, codec: str | None, revision: str | None, denoiser: bool) -> Backbone:

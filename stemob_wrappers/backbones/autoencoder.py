@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +20,7 @@ from torch import nn
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class StemAutoencoder(nn.Module):
@@ -103,29 +104,12 @@ class StemAutoencoder(nn.Module):
 
     def save_pretrained(self, folder: Path) -> None:
         """Write config and weights in diffusers' folder layout (safetensors)."""
-        from safetensors.torch import save_file
-
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file(
-            {name: tensor.contiguous() for name, tensor in self.state_dict().items()},
-            folder / WEIGHTS_FILE,
-            metadata={"format": "pt"},
-        )
-        config = {"_class_name": "StemAutoencoder", **self.config}
-        (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
+        save_network(self, folder)
 
     @classmethod
     def from_pretrained(cls, folder: Path) -> StemAutoencoder:
-        """Read what :meth:`save_pretrained` wrote.
-
-        Raises:
-            OSError: a file is missing, or the weights file is truncated or corrupt.
-            ValueError: the weights do not fit the config.
-        """
-        config: dict[str, Any] = json.loads((folder / CONFIG_FILE).read_text())
-        model = cls(**{k: v for k, v in config.items() if not k.startswith("_")})
-        read_weights(model, folder)
-        return model.eval()
+        """Read what :meth:`save_pretrained` wrote; raises what ``load_network`` does."""
+        return load_network(cls, folder)
 
 
 class Encoder(nn.Module):
@@ -220,16 +204,29 @@ class Context(nn.Module):
         return x + F.pixel_shuffle(self.up(context), 2)
 
 
-def read_weights(model: nn.Module, folder: Path) -> None:
-    """Fill a network with the weights of a folder in diffusers' layout (safetensors).
+def save_network(model: Any, folder: Path) -> None:
+    """Write a network's ``config`` and weights in diffusers' folder layout (safetensors)."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    save_file(weights, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    config = {"_class_name": type(model).__name__, **model.config}
+    (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
+
+
+def load_network(kind: type[Network], folder: Path) -> Network:
+    """Read what :func:`save_network` wrote.
 
     Raises:
-        OSError: the weights file is missing, truncated or corrupt.
-        ValueError: the weights do not fit the network.
+        OSError: a file is missing, or the weights file is truncated or corrupt.
+        ValueError: the weights do not fit the config.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    config: dict[str, Any] = json.loads((folder / CONFIG_FILE).read_text())
+    model = kind(**{k: v for k, v in config.items() if not k.startswith("_")})
     path = folder / WEIGHTS_FILE
     try:
         weights = load_file(path)
@@ -242,3 +239,4 @@ def read_weights(model: nn.Module, folder: Path) -> None:
         model.load_state_dict(weights)
     except RuntimeError as error:
         raise ValueError(f"the weights in {path} do not fit {folder / CONFIG_FILE}") from error
+    return model.eval()

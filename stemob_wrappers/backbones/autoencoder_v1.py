@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Any
-
 import torch
 from torch import nn
-
-from stemob_wrappers.backbones.autoencoder import CONFIG_FILE, read_weights
 
 
 class StemAutoencoderV1(nn.Module):
@@ -76,19 +70,6 @@ class StemAutoencoderV1(nn.Module):
         level = torch.as_tensor(alpha_bar, dtype=latents.dtype, device=latents.device)
         sigma = (1 - level).sqrt().reshape(-1, 1)
         return self.decoder(latents, self.level(sigma)[:, :, None, None].chunk(2, dim=1))
-
-    @classmethod
-    def from_pretrained(cls, folder: Path) -> StemAutoencoderV1:
-        """Read a folder in diffusers' layout.
-
-        Raises:
-            OSError: a file is missing, or the weights file is truncated or corrupt.
-            ValueError: the weights do not fit the config.
-        """
-        config: dict[str, Any] = json.loads((folder / CONFIG_FILE).read_text())
-        model = cls(**{k: v for k, v in config.items() if not k.startswith("_")})
-        read_weights(model, folder)
-        return model.eval()
 
 
 class Decoder(nn.Sequential):

@@ -5,7 +5,6 @@ One level down only, so that any even latent size fits; the field of view comes 
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stemob_wrappers.backbones.autoencoder import CONFIG_FILE, WEIGHTS_FILE, read_weights
+from stemob_wrappers.backbones.autoencoder import load_network, save_network
 from stemob_wrappers.schedule import SD_SCHEDULE, NoiseSchedule
 
 TIME_CHANNELS = 128
@@ -76,26 +75,12 @@ class StemDenoiser(nn.Module):
 
     def save_pretrained(self, folder: Path) -> None:
         """Write config and weights in diffusers' folder layout (safetensors)."""
-        from safetensors.torch import save_file
-
-        folder.mkdir(parents=True, exist_ok=True)
-        weights = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
-        save_file(weights, folder / WEIGHTS_FILE, metadata={"format": "pt"})
-        config = {"_class_name": "StemDenoiser", **self.config}
-        (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
+        save_network(self, folder)
 
     @classmethod
     def from_pretrained(cls, folder: Path) -> StemDenoiser:
-        """Read what :meth:`save_pretrained` wrote.
-
-        Raises:
-            OSError: a file is missing, or the weights file is truncated or corrupt.
-            ValueError: the weights do not fit the config.
-        """
-        config = json.loads((folder / CONFIG_FILE).read_text())
-        model = cls(**{k: v for k, v in config.items() if not k.startswith("_")})
-        read_weights(model, folder)
-        return model.eval()
+        """Read what :meth:`save_pretrained` wrote; raises what ``load_network`` does."""
+        return load_network(cls, folder)
 
 
 class ResidualBlock(nn.Module):

@@ -225,8 +225,7 @@ def codec_loss(
     """The three terms; ``step`` decides timesteps and noise."""
     plain, images = networks.plain, crops.images.flatten(0, 1)
     latents = plain.encode(images).float()
-    layout = (torch.arange(latents.shape[1]) < plain.layout_channels).view(1, -1, 1, 1)
-    layout = layout.to(latents.device)
+    layout = slice(plain.layout_channels)
     seed = 2 * (config.seed * 1_000_003 + step)
 
     noised, alpha_bar = noise_latents(latents, schedule, config.clean, seed, MAX_TIMESTEP)
@@ -234,16 +233,16 @@ def codec_loss(
     noised = torch.where(untouched, noised, noised.detach())
     loss = picture_loss(plain.decode(noised, alpha_bar).float(), images)
 
+    loud = torch.cat([latents[:, layout], latents[:, plain.layout_channels :].detach()], 1)
     noised, alpha_bar = noise_latents(
-        latents, schedule, config.canonical_clean, seed + 1, CANONICAL_MAX_TIMESTEP
+        loud, schedule, config.canonical_clean, seed + 1, CANONICAL_MAX_TIMESTEP
     )
-    noised = torch.where(layout, noised, noised.detach())
     weights = contrast_weights(crops.nominal) * crops.known.view(-1, 1, 1, 1)
     decoded = plain.decode_with(networks.canonical, noised, alpha_bar).float()
     nominal, weights = (x.repeat(2, 1, 1, 1) for x in (crops.nominal, weights))
     loss = loss + picture_loss(decoded, nominal, weights)
 
-    laid_out = latents[:, : plain.layout_channels].unflatten(0, crops.images.shape[:2])
+    laid_out = latents[:, layout].unflatten(0, crops.images.shape[:2])
     return loss + config.alignment * alignment_loss(laid_out)
 
 
