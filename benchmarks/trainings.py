@@ -30,14 +30,14 @@ class Recipe:
 
     Attributes:
         demos: demonstrations of each task.
-        epochs: passes over them.
+        epochs: passes over them, by task.
         script: a key of SCRIPTS.
         level: of the stems.
         workers: processes that render demonstrations.
     """
 
     demos: dict[str, int]
-    epochs: int
+    epochs: dict[str, int]
     script: str
     level: Level
     workers: int
@@ -118,7 +118,7 @@ class Workshop:
             "demos": frames.name,
             "augment": spec.augment,
             "seed": seed,
-            "epochs": self.recipe.epochs,
+            "epochs": self.recipe.epochs[task],
         }
         name = f"{frames.stem}-{spec.augment}-s{seed}-{digest_of(made_with)}"
         out = self.folder / "policies" / self.recipe.script / name
@@ -131,7 +131,7 @@ class Workshop:
             out=str(out),
             augment=spec.augment,
             seed=seed,
-            epochs=self.recipe.epochs,
+            epochs=self.recipe.epochs[task],
         )
         return script.train(config)
 
@@ -140,9 +140,13 @@ class Workshop:
 
 
 def env_kwargs(task: str, horizon: int | None = None) -> dict[str, Any]:
-    """The env of a task as its demonstrations were recorded."""
+    """The env of a task as its demonstrations were recorded, for policies that act in chunks."""
     collect = _script("collect")
-    return {"cameras": list(collect.CAMERAS), "horizon": horizon or collect.HORIZONS[task]}
+    return {
+        "cameras": list(collect.CAMERAS),
+        "horizon": horizon or collect.HORIZONS[task],
+        "chunk": _script("loop").Training.execute,
+    }
 
 
 def _script(name: str) -> ModuleType:

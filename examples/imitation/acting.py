@@ -71,12 +71,13 @@ def _camera_network(size: tuple[int, int], features: int) -> nn.Sequential:
 
 
 class ChunkPolicy:
-    """Acts on a batch of envs: plans a chunk of actions, runs the first of them, plans again.
+    """Acts on a batch of envs that take a chunk of actions a step.
 
     Args:
         plan: gives the chunks.
         cameras: keys of the images that ``plan`` reads.
-        execute: how many actions of a chunk are run.
+        execute: how many actions of a chunk are run before it looks again, the ``chunk`` of the
+            envs.
         device: where ``plan`` runs.
 
     Example:
@@ -92,19 +93,24 @@ class ChunkPolicy:
         self.cameras = cameras
         self.execute = execute
         self.device = device
-        self._chunks = np.zeros((0, execute, 0), np.float32)
-        self._used = np.zeros(0, np.int64)  # actions of its chunk that an env has run
-        self._turn = np.zeros(0, np.int64)  # chunks that were planned in its episode
+        self._turn = np.zeros(0, np.int64)  # chunks that each env has had in its episode
 
     def reset(self, mask: np.ndarray) -> None:
-        """Forget the chunks of the envs in ``mask`` (bool [N]), whose episodes begin anew."""
-        if len(mask) != len(self._used):
-            self._begin(len(mask))
-        self._used[mask] = self.execute
+        """Begin anew for the envs in ``mask`` (bool [N]), whose episodes do."""
+        if len(mask) != len(self._turn):
+            self._turn = np.zeros(len(mask), np.int64)
         self._turn[mask] = 0
 
+    @torch.inference_mode()
     def __call__(self, observation: dict[str, np.ndarray]) -> np.ndarray:
-        """Actions float32 [N, A] for images uint8 [N, H, W, 3] and proprio float32 [N, 50]."""
+        """Actions for images uint8 [N, H, W, 3] and proprio float32 [N, 50].
+
+        Returns:
+            float32 [N, execute, A] in [-1, 1], or [N, A] if one action is run at a time.
+
+        Raises:
+            KeyError: the observation lacks an image or ``proprio``.
+        """
         missing = {*self.cameras, "proprio"} - set(observation)
         if missing:
             raise KeyError(
@@ -112,34 +118,17 @@ class ChunkPolicy:
                 f"{sorted(missing)} and has {sorted(observation)}."
             )
         count = len(observation["proprio"])
-        if count != len(self._used):
-            self._begin(count)
-        stale = np.flatnonzero(self._used >= self.execute)
-        if len(stale):
-            self._plan(observation, stale)
-        actions = self._chunks[np.arange(count), self._used]
-        self._used += 1
-        return actions
-
-    def _begin(self, count: int) -> None:
-        self._chunks = np.zeros((count, self.execute, 0), np.float32)
-        self._used = np.full(count, self.execute)
-        self._turn = np.zeros(count, np.int64)
-
-    @torch.inference_mode()
-    def _plan(self, observation: dict[str, np.ndarray], envs: np.ndarray) -> None:
+        if count != len(self._turn):
+            self._turn = np.zeros(count, np.int64)
         images = {
-            key: float_images(torch.from_numpy(observation[key][envs]).to(self.device))
+            key: float_images(torch.from_numpy(observation[key]).to(self.device))
             for key in self.cameras
         }
-        hand = hand_state(torch.from_numpy(observation["proprio"][envs])).to(self.device)
-        turn = torch.from_numpy(self._turn[envs])
-        chunks = self.plan(images, hand, turn)[:, : self.execute].clamp(-1, 1).cpu().numpy()
-        if self._chunks.shape[-1] != chunks.shape[-1]:
-            self._chunks = np.zeros((len(self._used), *chunks.shape[1:]), np.float32)
-        self._chunks[envs] = chunks
-        self._used[envs] = 0
-        self._turn[envs] += 1
+        hand = hand_state(torch.from_numpy(observation["proprio"])).to(self.device)
+        chunks = self.plan(images, hand, torch.from_numpy(self._turn))
+        self._turn = self._turn + 1  # the planner may hold on to the one it was given
+        actions = chunks[:, : self.execute].clamp(-1, 1).cpu().numpy()
+        return actions[:, 0] if self.execute == 1 else actions
 
 
 def save_policy(network: nn.Module, kind: str, settings: dict[str, Any], folder: Path) -> Path:

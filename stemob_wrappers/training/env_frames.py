@@ -44,6 +44,7 @@ def render_env(
     seed: int,
     split: Split,
     camera: str | None = None,
+    at_work: float = 0.0,
 ) -> EnvFrames:
     """Render states of a MuJoCo env, each under its own look and under changed ones.
 
@@ -56,6 +57,8 @@ def render_env(
         seed: of layouts and looks.
         split: of textures, colours and seeds.
         camera: by name; the env's own unless told otherwise.
+        at_work: share of the states in which an arm is at an object, with coloured boxes beside it,
+            see `stemob_wrappers.training.at_work`; in the others it strays.
 
     Raises:
         ValueError: the env has no MuJoCo model, or a count is too small.
@@ -82,7 +85,7 @@ def render_env(
     try:
         simulation = find_simulation(env)
         layouts = [
-            _draw_layout(env, simulation, seed * 1_000_003 + index)
+            _draw_layout(env, simulation, seed * 1_000_003 + index, at_work)
             for index in track(range(states), "states", transient=True)
         ]
         names, points = _points(simulation, layouts)
@@ -92,8 +95,12 @@ def render_env(
             perturbed.reset(seed=seed * 1_000_003 + look)
             if look == 0:
                 perturbed.restore()
+                simulation.edit = simulation.new_edit()  # carries what stands beside
+            edit = simulation.edit
+            assert edit is not None, "a reset puts one in force"
             for index, layout in enumerate(track(layouts, f"look {look}", transient=True)):
                 _move_to(simulation, layout)
+                edit.geoms[:] = layout.beside
                 frames[look, index] = env.render()
     finally:
         perturbed.close()
@@ -117,28 +124,36 @@ class _Layout:
     qpos: NDArray[np.float64]
     body_pos: NDArray[np.float64]
     body_quat: NDArray[np.float64]
+    beside: list[dict[str, Any]]  # drawn and nothing else, as `SceneEdit.geoms`
 
 
-def _draw_layout(env: Any, simulation: Any, seed: int) -> _Layout:
-    """A reset, then away from it: an arm strays above the table, other envs act at random."""
+def _draw_layout(env: Any, simulation: Any, seed: int, at_work: float) -> _Layout:
+    """A reset, then away from it: an arm works or strays, other envs act at random."""
     env.reset(seed=seed)
     rng = np.random.default_rng(seed)
     model, data = simulation.model, simulation.data
+    beside: list[dict[str, Any]] = []
     if _site(model, GRIP_SITE) is None:
         env.action_space.seed(seed)
         for _ in range(int(rng.integers(1, 30))):
             env.step(env.action_space.sample())
         qpos = np.array(data.qpos)
     else:
+        from stemob_wrappers.training.at_work import bring_to_work, coloured_boxes
         from stemob_wrappers.training.sources import stray
 
         home, site = np.array(data.qpos), _site(model, GRIP_SITE)
         start, qpos = np.array(data.site_xpos[site]), home
-        for _ in range(TRIES):
+        worked = None
+        if at_work and rng.random() < at_work:
+            beside = coloured_boxes(model, home, rng)
+            worked = bring_to_work(model, data, home, rng)
+        for _ in range(TRIES if worked is None else 0):
             qpos = stray(model, data, home, rng)
             if np.linalg.norm(data.site_xpos[site] - start) < REACH:
                 break
-    return _Layout(qpos, np.array(model.body_pos), np.array(model.body_quat))
+        qpos = qpos if worked is None else worked
+    return _Layout(qpos, np.array(model.body_pos), np.array(model.body_quat), beside)
 
 
 def _move_to(simulation: Any, layout: _Layout) -> None:

@@ -26,6 +26,7 @@ class EnvPlan:
     size: int
     states: int
     appearances: int
+    at_work: float = 0.7
 
     def render(self) -> Scene:
         """Render the env's states under its nominal look, look 0, and under others."""
@@ -38,6 +39,7 @@ class EnvPlan:
             seed=self.seed * 1_009 + self.index,
             split=self.split,
             camera=self.camera,
+            at_work=self.at_work,
         )
         by_state = np.ascontiguousarray(frames.swapaxes(0, 1))
         return Scene(by_state, points.reshape(len(points), -1), {**asdict(self), "points": names})

@@ -20,7 +20,7 @@ def plan_task_scenes(num_scenes: int, *, seed: int = 0, size: int = 128) -> list
         # Tasks go round quickly and evenly: steps of 5 visit all 16 turns.
         task = turns[5 * index % len(turns)]
         camera = CAMERAS[index // len(turns) % 2] if task != "Lift" else CAMERAS[index % 2]
-        plans.append(EnvPlan(f"stemob/{task}-v0", camera, seed, index, "train", size, 24, 6))
+        plans.append(EnvPlan(f"stemob/{task}-v0", camera, seed, index, "train", size, 16, 9))
     return plans
 
 

@@ -61,6 +61,8 @@ class TrainConfig:
         mixed_precision: whether the convolutions run in bfloat16.
         seed: seed of the weights, crops and noise.
         start: canonical backbone to go on from, a name or a folder; None starts from nothing.
+        decoder_only: leave encoder and plain decoder of ``start`` as they are, and train its
+            canonical decoder alone: the plain backbone stays the same, and a step takes half.
         layout_channels, look_channels, look_scale, width, context_width, deep_width: see
             StemAutoencoder.
     """
@@ -76,6 +78,7 @@ class TrainConfig:
     mixed_precision: bool = True
     seed: int = 0
     start: str | None = None
+    decoder_only: bool = False
     layout_channels: int = 12
     look_channels: int = 16
     look_scale: float = 0.03
@@ -135,6 +138,8 @@ def train_backbone(
     repainter = Repainter(config.repainted)
     out.mkdir(parents=True, exist_ok=True)
     model = _first_networks(config, frames).to(device).train()
+    if config.decoder_only:
+        model.plain.eval().requires_grad_(False)
     average = copy.deepcopy(model)
     for network in (model, average):
         network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -222,28 +227,56 @@ def repaint(crops: Crops, repainter: Repainter, rng: np.random.Generator) -> Cro
 def codec_loss(
     networks: Networks, crops: Crops, schedule: NoiseSchedule, config: TrainConfig, step: int
 ) -> torch.Tensor:
-    """The three terms; ``step`` decides timesteps and noise."""
-    plain, images = networks.plain, crops.images.flatten(0, 1)
-    latents = plain.encode(images).float()
-    layout = slice(plain.layout_channels)
+    """The three terms, or the canonical one alone; ``step`` decides timesteps and noise."""
+    latents = networks.plain.encode(crops.images.flatten(0, 1)).float()
     seed = 2 * (config.seed * 1_000_003 + step)
+    canonical = canonical_loss(networks, latents, crops, schedule, config, seed + 1)
+    if config.decoder_only:
+        return canonical
+    laid_out = latents[:, : networks.plain.layout_channels].unflatten(0, crops.images.shape[:2])
+    return (
+        plain_loss(networks.plain, latents, crops, schedule, config, seed)
+        + canonical
+        + config.alignment * alignment_loss(laid_out)
+    )
 
+
+def plain_loss(
+    plain: StemAutoencoder,
+    latents: torch.Tensor,
+    crops: Crops,
+    schedule: NoiseSchedule,
+    config: TrainConfig,
+    seed: int,
+) -> torch.Tensor:
+    """How far the plain decoder is from the frames."""
     noised, alpha_bar = noise_latents(latents, schedule, config.clean, seed, MAX_TIMESTEP)
     untouched = (alpha_bar == 1).view(-1, 1, 1, 1)
     noised = torch.where(untouched, noised, noised.detach())
-    loss = picture_loss(plain.decode(noised, alpha_bar).float(), images)
+    return picture_loss(plain.decode(noised, alpha_bar).float(), crops.images.flatten(0, 1))
 
-    loud = torch.cat([latents[:, layout], latents[:, plain.layout_channels :].detach()], 1)
+
+def canonical_loss(
+    networks: Networks,
+    latents: torch.Tensor,
+    crops: Crops,
+    schedule: NoiseSchedule,
+    config: TrainConfig,
+    seed: int,
+) -> torch.Tensor:
+    """How far the canonical decoder is from the scenes' own look; look latents learn nothing."""
+    layout, look = latents.tensor_split([networks.plain.layout_channels], dim=1)
     noised, alpha_bar = noise_latents(
-        loud, schedule, config.canonical_clean, seed + 1, CANONICAL_MAX_TIMESTEP
+        torch.cat([layout, look.detach()], 1),
+        schedule,
+        config.canonical_clean,
+        seed,
+        CANONICAL_MAX_TIMESTEP,
     )
     weights = contrast_weights(crops.nominal) * crops.known.view(-1, 1, 1, 1)
-    decoded = plain.decode_with(networks.canonical, noised, alpha_bar).float()
+    decoded = networks.plain.decode_with(networks.canonical, noised, alpha_bar).float()
     nominal, weights = (x.repeat(2, 1, 1, 1) for x in (crops.nominal, weights))
-    loss = loss + picture_loss(decoded, nominal, weights)
-
-    laid_out = latents[:, layout].unflatten(0, crops.images.shape[:2])
-    return loss + config.alignment * alignment_loss(laid_out)
+    return picture_loss(decoded, nominal, weights)
 
 
 def noise_latents(

@@ -41,10 +41,10 @@ def test_the_policy_points_at_squares_it_has_not_seen(trained):
     policy = bc.load(trained.parent)
     observation, places = squares.observation(seed=99, count=64)
     actions = policy(observation)
-    assert actions.shape == (64, 7)
+    assert actions.shape == (64, 2, 7)
     assert actions.dtype == np.float32
     # Places are uniform in [-1, 1]: without looking the error is 0.5.
-    assert np.abs(actions[:, :2] - places).mean() < 0.25
+    assert np.abs(actions[:, :, :2] - places[:, None]).mean() < 0.25
 
 
 def test_losses_are_written_and_drawn(trained):
@@ -54,18 +54,24 @@ def test_losses_are_written_and_drawn(trained):
     assert (trained.parent / "losses.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_chunk_is_run_before_the_policy_looks_again(trained):
-    policy = bc.load(trained)
-    (first, _), (second, _) = (squares.observation(seed, 2) for seed in (1, 2))
-    expected = bc.load(trained)(second)
+def test_of_each_chunk_the_first_actions_are_run_and_chunks_are_counted_by_episode():
+    def plan(images, hand, turn):
+        turns.append(turn.tolist())
+        return torch.linspace(-2, 2, 4).view(1, 4, 1).expand(len(hand), 4, 7)
+
+    turns: list[list[int]] = []
+    policy = acting.ChunkPolicy(plan, list(squares.CAMERAS), 3, torch.device("cpu"))
+    observation, _ = squares.observation(1, 2)
     policy.reset(np.array([True, True]))
-    began = policy(first)
-    assert not np.array_equal(policy(second), expected)  # the second action of the first plan
-    assert np.array_equal(policy(second), expected)
+    actions = policy(observation)
+    assert actions.shape == (2, 3, 7)
+    assert np.allclose(actions[0, :, 0], [-1, -2 / 3, 2 / 3]), "clipped to what envs take"
+    policy(observation)
     policy.reset(np.array([False, True]))
-    mixed = policy(first)
-    assert np.allclose(mixed[1], began[1], atol=1e-5)  # a new episode looks at once
-    assert not np.allclose(mixed[0], began[0], atol=1e-5)
+    policy(observation)
+    assert turns == [[0, 0], [1, 1], [2, 0]]
+    policy.execute = 1
+    assert policy(observation).shape == (2, 7), "as an env without chunks takes them"
 
 
 def test_batches_and_other_numbers_of_envs_do_not_matter(trained):

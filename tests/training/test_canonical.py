@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -66,3 +68,16 @@ def test_what_the_backbone_knows_is_measured_with_the_plain_decoder(backbones):
     assert found[0] == pytest.approx(found[1])
     assert load_backbone(str(canonical)).plain is not None
     assert load_backbone(str(plain)).plain is None
+
+
+def test_the_canonical_decoder_goes_on_by_itself(backbones, scenes, tmp_path):
+    _, first = backbones
+    config = dataclasses.replace(CONFIG, steps=3, start=str(first), decoder_only=True)
+    further = train_backbone([scenes], tmp_path / "further", config, canonical=True)
+    before, after = (load_backbone(str(path)) for path in (first, further))
+    assert before.plain is not None
+    assert after.plain is not None
+    assert after.plain.digest == before.plain.digest
+    assert after.digest != before.digest
+    encoders = [backbone.codec.module.encoder.state_dict() for backbone in (before, after)]
+    assert all(torch.equal(encoders[0][name], encoders[1][name]) for name in encoders[0])
