@@ -85,7 +85,9 @@ def test_the_whole_in_little(tmp_path):
     assert {tuple(record["seeds"]) for record in content["records"]} == {
         tuple(content["records"][0]["seeds"])
     }
-    assert all(record["lengths"] == [8, 8] for record in content["records"])
+    assert content["settings"]["env_kwargs"]["stemob/Lift-v0"]["horizon"] == 8
+    steps = 8 // content["settings"]["env_kwargs"]["stemob/Lift-v0"]["chunk"]
+    assert all(record["lengths"] == [steps, steps] for record in content["records"])
     assert content["benchmark"]["backbone_knew_task"] == {"Lift": True}
     assert len(content["benchmark"]["beyond_best_without_stem"]["gen"]) == 4
     page = (tmp_path / "results" / "robustness-miniature.html").read_text()

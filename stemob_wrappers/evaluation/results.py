@@ -27,7 +27,7 @@ class Record:
         arm, training_seed, task, cell: which; the task is an env id, the cell a name.
         seeds: reset seeds, the same for every arm.
         successes, lengths, returns: what happened.
-        ms_per_step: milliseconds a control step of one env, by part: env, stem, policy. Differs
+        ms_per_step: milliseconds a step of one env, by part: env, stem, policy. Differs
             from run to run; nothing else does.
     """
 

@@ -27,8 +27,9 @@ class Episodes:
     """What happened, episode by episode, and how long a step took.
 
     Attributes:
-        successes, lengths, returns: one entry an episode.
-        ms_per_step: milliseconds a control step of one env, by part: env, stem, policy.
+        successes, lengths, returns: one entry an episode; lengths in steps of the env.
+        ms_per_step: milliseconds a step of one env, by part: env, stem, policy. An env may run
+            several actions a step.
         seconds: how long all of it took, resets included.
     """
 
