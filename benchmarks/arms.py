@@ -43,7 +43,7 @@ SINGLE: tuple[ArmSpec, ...] = (
     *(ArmSpec(name, augment=name) for name in AUGMENTATIONS),
     ArmSpec("random appearance", appearance="train"),
 )
-"""What is screened first; the best augmentation of these is joined with the stems then."""
+"""What is screened first; the two best augmentations of these are joined with the stems then."""
 
 JOINED: tuple[ArmSpec, ...] = tuple(
     ArmSpec(f"{stem} + {name}", stem, stem, name)
