@@ -6,8 +6,8 @@
 
 Demonstrations of scripted experts are collected, turned into stem frames, and policies trained on
 them; each is then rolled out on the same episodes in the nominal scene and in cells of severity 4.
-The screening runs on the "dev" split of textures, looks and episodes. It decides which augmentations
-are joined with the stems and which arms the full table has; that is made on "test".
+The screening runs on the "dev" split of textures, looks and episodes. It decides which
+augmentations are joined with stems and which arms the full table has; that is made on "test".
 
 It takes hours, may be stopped at any moment and goes on from DIR when it is run again. Writes
 results/robustness*.json and the report beside it.

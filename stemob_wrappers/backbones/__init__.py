@@ -21,10 +21,11 @@ WEIGHTS = Path(__file__).parent / "weights"
 INDEX_FILE = "model_index.json"
 EMBEDDED = {
     "embedded": "embedded-v2",
-    "embedded-canonical": "embedded-canonical-v2",
+    "embedded-canonical": "embedded-canonical-v3",
     "embedded-v1": "embedded-v1",
     "embedded-v2": "embedded-v2",
     "embedded-canonical-v2": "embedded-canonical-v2",
+    "embedded-canonical-v3": "embedded-canonical-v3",
 }
 
 
