@@ -25,6 +25,8 @@ class ArmSpec:
         augment: what is done to the frames in training, after the stem.
         appearance: "train" renders each demonstration under another light, other textures, colours
             and background; as many are rendered as of nominal ones.
+        copies: whether it learns from augmented copies of the demonstrations, which the stem goes
+            over as over any other; see examples/imitation/augment_demos.py.
     """
 
     name: str
@@ -32,6 +34,7 @@ class ArmSpec:
     test_stem: str | None = None
     augment: str = "none"
     appearance: str | None = None
+    copies: bool = False
 
 
 SINGLE: tuple[ArmSpec, ...] = (
@@ -51,7 +54,17 @@ JOINED: tuple[ArmSpec, ...] = tuple(
     for name in AUGMENTATIONS
 )
 
-ARMS: dict[str, ArmSpec] = {arm.name: arm for arm in (*SINGLE, *JOINED)}
+AUGMENTED: tuple[ArmSpec, ...] = (
+    ArmSpec("augmented", augment="colour_jitter", copies=True),
+    *(
+        ArmSpec(f"{stem} of augmented", stem, stem, "colour_jitter", copies=True)
+        for stem in (STEM, CANONICAL)
+    ),
+)
+"""Augmented before the stem, so that a policy sees in training what the stem makes of other looks;
+the first has all of it but the stem."""
+
+ARMS: dict[str, ArmSpec] = {arm.name: arm for arm in (*SINGLE, *JOINED, *AUGMENTED)}
 
 ALWAYS = ("raw", STEM)
 """In every full table: what others are compared with, and the plain stem by itself."""

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from arms import ARMS, SINGLE, ArmSpec, Level, best_placed, choose_arms, joined_with
+from arms import ARMS, AUGMENTED, SINGLE, ArmSpec, Level, best_placed, choose_arms, joined_with
 from common import RESULTS
 from rich.console import Console
 from rich.table import Table
@@ -51,6 +51,7 @@ class Study:
         tasks: training seeds by task.
         demos: demonstrations by task.
         epochs: of each training, by task.
+        copy_epochs: the same for the arms that learn from augmented copies, three times as many.
         episodes: in each cell.
         split: of textures, looks and episodes.
         suite: the cells beside the nominal one.
@@ -61,20 +62,26 @@ class Study:
     tasks: dict[str, int]
     demos: dict[str, int]
     epochs: dict[str, int]
+    copy_epochs: dict[str, int]
     episodes: int
     split: str
     suite: Sequence[str] = SUITE
     horizon: int | None = None
 
 
-DEMOS = {"Lift": 150, "Stack": 300}
-EPOCHS = {"Lift": 20, "Stack": 20}
-SCREEN = Study("robustness-screen", {"Lift": 1}, DEMOS, EPOCHS, 12, "dev")
-FULL = Study("robustness", {"Lift": 3, "Stack": 2}, DEMOS, EPOCHS, 20, "test")
+DEMOS = {"Lift": 150, "Stack": 600}
+EPOCHS = {"Lift": 20, "Stack": 10}
+COPY_EPOCHS = {"Lift": 20, "Stack": 4}
+SCREEN = Study("robustness-screen", {"Lift": 1}, DEMOS, EPOCHS, COPY_EPOCHS, 12, "dev")
+FULL = Study("robustness", {"Lift": 3, "Stack": 2}, DEMOS, EPOCHS, COPY_EPOCHS, 20, "test")
 MINIATURE = Study(
-    "robustness-miniature", {"Lift": 1}, {"Lift": 10}, {"Lift": 1}, 2, "dev", ("texture",), 8
+    "robustness-miniature", {"Lift": 1}, {"Lift": 10}, {"Lift": 1}, {"Lift": 1}, 2, "dev",
+    ("texture",), 8,
 )  # fmt: skip
-MINIATURE_ARMS = ("raw", "embedded", "embedded (test only)", "random_conv", "random appearance")
+MINIATURE_ARMS = (
+    "raw", "embedded", "embedded (test only)", "random_conv", "random appearance",
+    "embedded-canonical of augmented",
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> Results:
@@ -84,6 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> Results:
     recipe = Recipe(
         demos=study.demos,
         epochs=study.epochs,
+        copy_epochs=study.copy_epochs,
         script=settings.policy,
         level=Level(noise=settings.noise, inversion_steps=settings.inversion_steps),
         workers=settings.num_envs,
@@ -95,9 +103,9 @@ def main(arguments: Sequence[str] | None = None) -> Results:
 
     results = compare(workshop, arms, study, out, settings.num_envs)
     if settings.screen and not settings.arms:
-        singles = list(arms)
         for augmentation in best_augmentations(gen_of(results)):
-            arms += joined_with(augmentation, singles)
+            arms += joined_with(augmentation, SINGLE)
+        arms += AUGMENTED
         results = compare(workshop, arms, study, out, settings.num_envs)
     return publish(results, study, recipe, arms, settings)
 
@@ -237,12 +245,14 @@ def study_of(settings: argparse.Namespace) -> Study:
     study = MINIATURE if settings.miniature else SCREEN if settings.screen else FULL
     tasks = dict(study.tasks)
     if settings.tasks:
-        tasks = {task: tasks.get(task, 1) for task in settings.tasks.split(",")}
+        named = (task.partition(":") for task in settings.tasks.split(","))
+        tasks = {task: int(seeds or tasks.get(task, 1)) for task, _, seeds in named}
     return dataclasses.replace(
         study,
         tasks=tasks,
         demos={task: settings.demos or study.demos[task] for task in tasks},
         epochs={task: settings.epochs or study.epochs[task] for task in tasks},
+        copy_epochs={task: settings.epochs or study.copy_epochs[task] for task in tasks},
         episodes=settings.episodes or study.episodes,
         split=settings.split or study.split,
     )
@@ -257,7 +267,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     size.add_argument("--screen", action="store_true", help="all arms on Lift, one training seed")
     size.add_argument("--miniature", action="store_true", help="little of everything")
     parser.add_argument("--arms", default="", help=f"by commas, of: {', '.join(ARMS)}")
-    parser.add_argument("--tasks", default="", help="by commas; Lift and Stack")
+    parser.add_argument("--tasks", default="", help="by commas; Lift:2 has two training seeds")
     parser.add_argument("--split", choices=("dev", "test"), help="dev to choose, test to report")
     parser.add_argument("--policy", choices=SCRIPTS, default="bc")
     parser.add_argument("--demos", type=int, help="demonstrations a task")

@@ -31,6 +31,7 @@ class Recipe:
     Attributes:
         demos: demonstrations of each task.
         epochs: passes over them, by task.
+        copy_epochs: passes over three copies of them, by task, of the arms that have these.
         script: a key of SCRIPTS.
         level: of the stems.
         workers: processes that render demonstrations.
@@ -38,6 +39,7 @@ class Recipe:
 
     demos: dict[str, int]
     epochs: dict[str, int]
+    copy_epochs: dict[str, int]
     script: str
     level: Level
     workers: int
@@ -99,6 +101,11 @@ class Workshop:
     def frames(self, spec: ArmSpec, task: str) -> Path:
         """The file of demonstrations that an arm learns from, stem frames if it has a stem."""
         source = self.demos(task, spec.appearance)
+        if spec.copies:
+            copies = source.with_name(f"{source.stem}-augmented.hdf5")
+            if not copies.exists():
+                _script("augment_demos").augment_demos(source, copies)
+            source = copies
         if spec.train_stem is None:
             return source
         fingerprint = self._fingerprint(spec.train_stem)
@@ -113,12 +120,13 @@ class Workshop:
     def policy(self, spec: ArmSpec, task: str, seed: int) -> Path:
         """The file of a trained policy; arms that differ at test time only share it."""
         frames = self.frames(spec, task)
+        epochs = (self.recipe.copy_epochs if spec.copies else self.recipe.epochs)[task]
         made_with: dict[str, Any] = {
             "script": self.recipe.script,
             "demos": frames.name,
             "augment": spec.augment,
             "seed": seed,
-            "epochs": self.recipe.epochs[task],
+            "epochs": epochs,
         }
         name = f"{frames.stem}-{spec.augment}-s{seed}-{digest_of(made_with)}"
         out = self.folder / "policies" / self.recipe.script / name
@@ -131,7 +139,7 @@ class Workshop:
             out=str(out),
             augment=spec.augment,
             seed=seed,
-            epochs=self.recipe.epochs[task],
+            epochs=epochs,
         )
         return script.train(config)
 

@@ -225,10 +225,16 @@ def colour_jitter(
         (adjust_saturation, (1 + saturation * sides[2]).clamp(min=0)),
         (adjust_hue, hue * sides[3]),
     )
-    for index in order:
-        change, amount = changes[index]
-        images = change(images, amount)
-    return images
+
+    def change(part: slice) -> torch.Tensor:
+        changed = images[part]
+        for index in order:
+            adjust, amount = changes[index]
+            changed = adjust(changed, amount[part])
+        return changed
+
+    # A few images at a time stay in the processor's cache, in which the batch has no room.
+    return torch.cat([change(slice(i, i + 8)) for i in range(0, len(images), 8)])
 
 
 def mixup(

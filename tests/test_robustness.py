@@ -28,7 +28,7 @@ def run(*arguments):
 def test_every_kind_of_arm_is_there(benchmark):
     arms = benchmark("arms")
     names = list(arms.ARMS)
-    assert len(names) == len({*arms.SINGLE, *arms.JOINED}) == 24
+    assert len(names) == len({*arms.SINGLE, *arms.JOINED, *arms.AUGMENTED}) == 27
     assert [
         arm.name
         for arm in arms.SINGLE
@@ -49,6 +49,22 @@ def test_the_best_placed_are_joined_by_what_is_always_there(benchmark):
     ]
     robustness = benchmark("robustness")
     assert robustness.best_augmentations(gen) == ["srm", "mixup"]
+
+
+def test_the_augmented_arms_differ_in_their_stem_alone(benchmark):
+    arms = benchmark("arms")
+    assert [(arm.train_stem, arm.test_stem) for arm in arms.AUGMENTED] == [
+        (stem, stem) for stem in (None, "embedded", "embedded-canonical")
+    ]
+    assert {(arm.augment, arm.appearance, arm.copies) for arm in arms.AUGMENTED} == {
+        ("colour_jitter", None, True)
+    }
+
+
+def test_training_seeds_can_be_named_by_task(benchmark):
+    robustness = benchmark("robustness")
+    settings = robustness.parse(["--work", "work", "--tasks", "Lift,Stack:1"])
+    assert robustness.study_of(settings).tasks == {"Lift": 3, "Stack": 1}
 
 
 def test_the_screening_chooses_on_dev_and_the_table_is_made_on_test(benchmark):
@@ -78,6 +94,7 @@ def test_the_whole_in_little(tmp_path):
     assert done.returncode == 0, done.stderr
     content = json.loads((tmp_path / "results" / "robustness-miniature.json").read_text())
     arms = ["raw", "embedded", "embedded (test only)", "random_conv", "random appearance"]
+    arms.append("embedded-canonical of augmented")
     assert [arm["name"] for arm in content["arms"]] == arms
     assert [(r["cell"], r["arm"]) for r in content["records"]] == [
         (cell, arm) for cell in ("clean", "texture-4") for arm in arms
@@ -89,13 +106,13 @@ def test_the_whole_in_little(tmp_path):
     steps = 8 // content["settings"]["env_kwargs"]["stemob/Lift-v0"]["chunk"]
     assert all(record["lengths"] == [steps, steps] for record in content["records"])
     assert content["benchmark"]["backbone_knew_task"] == {"Lift": True}
-    assert len(content["benchmark"]["beyond_best_without_stem"]["gen"]) == 4
+    assert len(content["benchmark"]["beyond_best_without_stem"]["gen"]) == 5
     page = (tmp_path / "results" / "robustness-miniature.html").read_text()
     assert all(arm in page for arm in arms)
     assert str(tmp_path) not in json.dumps(content)
     assert str(tmp_path) not in page
     trained = list((tmp_path / "work" / "policies").rglob("policy.safetensors"))
-    assert len(trained) == 4  # the arm with the stem at test time only shares the raw policy
+    assert len(trained) == 5  # the arm with the stem at test time only shares the raw policy
 
     again = run(*settings)  # nothing is made or played again
     assert again.returncode == 0, again.stderr
