@@ -10,7 +10,7 @@ stemob invert-dataset lift-augmented.hdf5 lift-augmented-stem.hdf5
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +63,8 @@ def augment_demos(demos: str | Path, out: str | Path, copies: Sequence[str] = CO
     return out
 
 
-def _copy(source: h5py.File, file: h5py.File, copies: Sequence[str], check: Any) -> None:
-    data = file.create_group("data")
+def _copy(source: Any, file: h5py.File, copies: Sequence[str], check: Callable[[], None]) -> None:
+    data: Any = file.create_group("data")
     data.attrs.update(source["data"].attrs)
     masks: dict[str, list[str]] = {split: [] for split in source["mask"]}
     number = total = 0
@@ -84,11 +84,11 @@ def _copy(source: h5py.File, file: h5py.File, copies: Sequence[str], check: Any)
         file[f"mask/{split}"] = np.array(members, dtype="S16")
 
 
-def _augment(observations: h5py.Group, augmentation: str, number: int) -> None:
+def _augment(observations: Any, augmentation: str, number: int) -> None:
     """Change a demonstration's frames in place."""
     cameras = sorted(key for key in observations if key.endswith(IMAGE_SUFFIX))
     for place, camera in enumerate(cameras):
-        frames: Any = observations[camera]
+        frames = observations[camera]
         generator = torch.Generator().manual_seed(1_000 * number + place)
         images = float_images(torch.from_numpy(frames[()]))
         frames[...] = _uint8(AUGMENTATIONS[augmentation](images, generator))
