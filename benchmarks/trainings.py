@@ -34,7 +34,7 @@ class Recipe:
         copy_epochs: passes over three copies of them, by task, of the arms that have these.
         script: a key of SCRIPTS.
         level: of the stems.
-        workers: processes that render demonstrations.
+        workers: processes that render demonstrations, and that turn them into stem frames.
     """
 
     demos: dict[str, int]
@@ -112,7 +112,9 @@ class Workshop:
         target = source.with_name(f"{source.stem}-{spec.train_stem}-{fingerprint[:12]}.hdf5")
         if not target.exists():
             stem = self.recipe.level.stem(spec.train_stem)
-            summary = invert_dataset(source, target, stem, progress=True)
+            summary = invert_dataset(
+                source, target, stem, workers=self.recipe.workers, progress=True
+            )
             if summary.failed:
                 raise RuntimeError(f"{source} has demonstrations that failed: {summary.failed}")
         return target

@@ -233,8 +233,9 @@ def colour_jitter(
             changed = adjust(changed, amount[part])
         return changed
 
-    # A few images at a time stay in the processor's cache, in which the batch has no room.
-    return torch.cat([change(slice(i, i + 8)) for i in range(0, len(images), 8)])
+    # A few images at a time stay in a CPU's cache, in which the batch has no room.
+    size = 8 if images.device.type == "cpu" else max(1, len(images))
+    return torch.cat([change(slice(i, i + size)) for i in range(0, len(images), size)])
 
 
 def mixup(

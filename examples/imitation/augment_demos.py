@@ -18,6 +18,7 @@ import h5py
 import numpy as np
 import torch
 from data import IMAGE_SUFFIX, float_images
+from loop import pick_device
 from numpy.typing import NDArray
 
 from stemob_wrappers.augment import AUGMENTATIONS
@@ -35,7 +36,7 @@ def augment_demos(demos: str | Path, out: str | Path, copies: Sequence[str] = CO
             and every copy is in the mask of what it is a copy of.
         copies: augmentations of `stemob_wrappers.augment.AUGMENTATIONS`, or "none". Each frame
             draws its own; the draws follow from the copy's number, so the file's frames are the
-            same each time.
+            same each time on the same kind of device.
 
     Raises:
         ValueError: an unknown augmentation.
@@ -86,17 +87,18 @@ def _copy(source: Any, file: h5py.File, copies: Sequence[str], check: Callable[[
 
 def _augment(observations: Any, augmentation: str, number: int) -> None:
     """Change a demonstration's frames in place."""
+    device = pick_device()
     cameras = sorted(key for key in observations if key.endswith(IMAGE_SUFFIX))
     for place, camera in enumerate(cameras):
         frames = observations[camera]
-        generator = torch.Generator().manual_seed(1_000 * number + place)
-        images = float_images(torch.from_numpy(frames[()]))
+        generator = torch.Generator(device).manual_seed(1_000 * number + place)
+        images = float_images(torch.from_numpy(frames[()]).to(device))
         frames[...] = _uint8(AUGMENTATIONS[augmentation](images, generator))
 
 
 def _uint8(images: torch.Tensor) -> NDArray[np.uint8]:
     """float [N, 3, H, W] in [0, 1] -> uint8 [N, H, W, 3]."""
-    return (images * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    return (images * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
 
 
 def main() -> None:

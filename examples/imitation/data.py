@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 IMAGE_SUFFIX = "_image"
@@ -139,8 +141,13 @@ def shuffled_index(size: int, batch_size: int, step: int, seed: int) -> Tensor:
     arguments alone, so a resumed training goes on as if it had never stopped.
     """
     epoch, place = divmod(step, max(1, size // batch_size))
-    order = np.random.default_rng([seed, epoch]).permutation(size)
+    order = _permutation(size, seed, epoch)
     return torch.from_numpy(order[place * batch_size : (place + 1) * batch_size])
+
+
+@functools.lru_cache(maxsize=1)  # a large file's takes as long as a training step on a GPU
+def _permutation(size: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    return np.random.default_rng([seed, epoch]).permutation(size)
 
 
 def _names(file: h5py.File, split: str) -> list[str]:
