@@ -6,6 +6,7 @@ left. The scripts of examples/imitation do the work, as anyone would call them.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import sys
 from dataclasses import dataclass
@@ -86,42 +87,49 @@ class Workshop:
             task=f"stemob/{task}-v0",
         )
 
-    def demos(self, task: str, appearance: str | None) -> Path:
-        """The file of raw demonstrations."""
-        count = self.recipe.demos[task]
-        look = "nominal" if appearance is None else "random"
-        path = self.folder / "demos" / f"{task}-{look}-{count}.hdf5"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _script("collect").collect(
-                task, path, episodes=count, workers=self.recipe.workers, appearance=appearance
-            )
-        return path
+    def frames_path(self, spec: ArmSpec, task: str) -> Path:
+        """Where the demonstrations lie, or would lie, that an arm learns from."""
+        look = "nominal" if spec.appearance is None else "random"
+        name = f"{task}-{look}-{self.recipe.demos[task]}"
+        if spec.copies:
+            name += "-augmented"
+        if spec.train_stem is not None:
+            name += f"-{spec.train_stem}-{self._fingerprint(spec.train_stem)[:12]}"
+        return self.folder / "demos" / f"{name}.hdf5"
 
     def frames(self, spec: ArmSpec, task: str) -> Path:
-        """The file of demonstrations that an arm learns from, stem frames if it has a stem."""
-        source = self.demos(task, spec.appearance)
-        if spec.copies:
-            copies = source.with_name(f"{source.stem}-augmented.hdf5")
-            if not copies.exists():
-                _script("augment_demos").augment_demos(source, copies)
-            source = copies
-        if spec.train_stem is None:
-            return source
-        fingerprint = self._fingerprint(spec.train_stem)
-        target = source.with_name(f"{source.stem}-{spec.train_stem}-{fingerprint[:12]}.hdf5")
-        if not target.exists():
+        """Those demonstrations: collected, then augmented, then stem frames if it has a stem."""
+        target = self.frames_path(spec, task)
+        if target.exists():
+            return target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if spec.train_stem is not None:
+            source = self.frames(dataclasses.replace(spec, train_stem=None), task)
             stem = self.recipe.level.stem(spec.train_stem)
             summary = invert_dataset(
                 source, target, stem, workers=self.recipe.workers, progress=True
             )
             if summary.failed:
                 raise RuntimeError(f"{source} has demonstrations that failed: {summary.failed}")
+        elif spec.copies:
+            source = self.frames(dataclasses.replace(spec, copies=False), task)
+            _script("augment_demos").augment_demos(source, target)
+        else:
+            _script("collect").collect(
+                task,
+                target,
+                episodes=self.recipe.demos[task],
+                workers=self.recipe.workers,
+                appearance=spec.appearance,
+            )
         return target
 
     def policy(self, spec: ArmSpec, task: str, seed: int) -> Path:
-        """The file of a trained policy; arms that differ at test time only share it."""
-        frames = self.frames(spec, task)
+        """The file of a trained policy; arms that differ at test time only share it.
+
+        One that is there needs no demonstrations any more: they, or a GPU, may be elsewhere.
+        """
+        frames = self.frames_path(spec, task)
         epochs = (self.recipe.copy_epochs if spec.copies else self.recipe.epochs)[task]
         made_with: dict[str, Any] = {
             "script": self.recipe.script,
@@ -137,7 +145,7 @@ class Workshop:
             return finished
         script = _script(SCRIPTS[self.recipe.script])
         config = script.Config(
-            demos=str(frames),
+            demos=str(self.frames(spec, task)),
             out=str(out),
             augment=spec.augment,
             seed=seed,
