@@ -69,9 +69,9 @@ class Study:
     horizon: int | None = None
 
 
-DEMOS = {"Lift": 150, "Stack": 300}
-EPOCHS = {"Lift": 20, "Stack": 20}
-COPY_EPOCHS = {"Lift": 20, "Stack": 6}
+DEMOS = {"Lift": 150, "Stack": 600}
+EPOCHS = {"Lift": 20, "Stack": 24}
+COPY_EPOCHS = {"Lift": 20, "Stack": 8}  # as many steps as 24 over the demonstrations
 SCREEN = Study("robustness-screen", {"Lift": 1}, DEMOS, EPOCHS, COPY_EPOCHS, 12, "dev")
 FULL = Study("robustness", {"Lift": 3, "Stack": 2}, DEMOS, EPOCHS, COPY_EPOCHS, 20, "test")
 MINIATURE = Study(
