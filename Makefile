@@ -9,7 +9,7 @@ WITHOUT_DEPENDENCIES := robomimic==0.3.0
 INSTALLED := .venv/.installed
 
 # Runs what follows it with MUJOCO_GL set to a backend that really renders here.
-WITH_GL = MUJOCO_GL=$$($(BIN)/python -m stemob_wrappers.gl) && export MUJOCO_GL && echo "MUJOCO_GL=$$MUJOCO_GL" &&
+WITH_GL = MUJOCO_GL=$$($(BIN)/python -m stemob_wrappers.scene.gl) && export MUJOCO_GL && echo "MUJOCO_GL=$$MUJOCO_GL" &&
 
 .PHONY: help demo test bench soak lint format build clean system
 .DEFAULT_GOAL := help

@@ -41,11 +41,11 @@ PART_COLUMNS = ("part", "size", "gflop", "ms", "peak_mb", "share_of_matmul", "no
 def build(part: str) -> tuple[torch.nn.Module, Callable[[Any, int], Any]]:
     """Return a part's network and a function that runs it on frames of a size."""
     if part == "embedded codec":
-        from stemob_wrappers.backbones.autoencoder import StemAutoencoder
+        from stemob_wrappers.backbones.networks import StemAutoencoder
 
         return StemAutoencoder(), lambda m, size: m.decode(m.encode(_draw(m, 3, size)))
     if part == "embedded denoiser":
-        from stemob_wrappers.backbones.denoiser import StemDenoiser
+        from stemob_wrappers.backbones.networks import StemDenoiser
 
         return StemDenoiser(), lambda m, size: m(_draw(m, 8, size // 4), 81)
     if part == "SD autoencoder":

@@ -23,7 +23,7 @@ from common import random_frames, report, seconds_per_call
 from numpy.typing import NDArray
 
 from stemob_wrappers import FrameCache, StemConfig, StemPipeline
-from stemob_wrappers.identity import frame_digest
+from stemob_wrappers.stem.identity import frame_digest
 
 SIZES = (84, 128)
 BATCHES = (1, 64)

@@ -19,9 +19,9 @@ import torch.nn.functional as F
 from common import random_frames, report, seconds_per_call
 
 from stemob_wrappers import StemConfig, StemPipeline, load_backbone
-from stemob_wrappers.codec import LatentCodec
-from stemob_wrappers.inversion import ddpm
-from stemob_wrappers.schedule import SD_SCHEDULE
+from stemob_wrappers.backbones.codecs import LatentCodec
+from stemob_wrappers.diffusion.inversion import ddpm
+from stemob_wrappers.diffusion.schedule import SD_SCHEDULE
 
 SD21_AUTOENCODER = {
     "block_out_channels": (128, 256, 512, 512),

@@ -18,9 +18,9 @@ import gymnasium as gym
 from common import report
 
 import stemob_wrappers  # noqa: F401  (registers the ids)
-from stemob_wrappers.gl import ensure_gl
 from stemob_wrappers.perturb import ScenePerturbation
 from stemob_wrappers.perturb.factors import GROUPS
+from stemob_wrappers.scene.gl import ensure_gl
 
 ENVS: dict[str, dict[str, Any]] = {
     "stemob/Lift-v0": {"cameras": [], "render_mode": "rgb_array"},

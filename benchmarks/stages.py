@@ -21,7 +21,7 @@ from common import random_frames, report, seconds_per_call
 from torch.utils.flop_counter import FlopCounterMode
 
 from stemob_wrappers import FrameCache, StemConfig, StemPipeline
-from stemob_wrappers.identity import frame_digest
+from stemob_wrappers.stem.identity import frame_digest
 from stemob_wrappers.training.card import held_out_frames, held_out_psnr
 
 SIZES = (84, 128)

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from stemob_wrappers.perturb.textures import draw_texture
+from stemob_wrappers.scene.textures import draw_texture
 
 Augmentation = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
 

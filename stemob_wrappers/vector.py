@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from stemob_wrappers.cache import CacheLike
 from stemob_wrappers.config import StemConfig, as_config
-from stemob_wrappers.pipeline import StemStats
+from stemob_wrappers.stem.pipeline import StemStats
 from stemob_wrappers.wrappers.episodes import EpisodeKeys
 from stemob_wrappers.wrappers.observation import refuse_robosuite_gym_wrapper
 from stemob_wrappers.wrappers.transform import Keys, ObservationTransform

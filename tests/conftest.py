@@ -1,6 +1,6 @@
 """Chooses the OpenGL backend before any test imports MuJoCo, and says which it is."""
 
-from stemob_wrappers.gl import ensure_gl
+from stemob_wrappers.scene.gl import ensure_gl
 
 BACKEND = ensure_gl()
 

@@ -25,7 +25,7 @@ from stemob_wrappers.augment import (
     random_shift,
     srm,
 )
-from stemob_wrappers.perturb.textures import SPLITS, draw_texture
+from stemob_wrappers.scene.textures import SPLITS, draw_texture
 
 each = pytest.mark.parametrize("name", AUGMENTATIONS)
 

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 import stemob_wrappers
+from stemob_wrappers import backbones, datasets, evaluation, perturb
 
 
 def run(script):
@@ -33,24 +34,28 @@ def test_from_the_pipeline_downward_nothing_imports_gymnasium_or_robosuite():
         "package = types.ModuleType('stemob_wrappers')\n"
         f"package.__path__ = {list(stemob_wrappers.__path__)!r}\n"
         "sys.modules['stemob_wrappers'] = package\n"
-        "import stemob_wrappers.pipeline\n"
+        "import stemob_wrappers.stem.pipeline\n"
         "loaded = [name for name in ('gymnasium', 'robosuite', 'mujoco') if name in sys.modules]\n"
         "assert not loaded, loaded"
     )
     assert result.returncode == 0, result.stderr
 
 
-def test_every_public_name_is_the_one_of_its_home():
-    assert set(stemob_wrappers.__all__) == set(stemob_wrappers._HOMES)
-    for name, home in stemob_wrappers._HOMES.items():
-        module = importlib.import_module(f"stemob_wrappers.{home}")
-        assert getattr(stemob_wrappers, name) is (module if home == name else getattr(module, name))
-        assert name in dir(stemob_wrappers)
+def test_every_public_name_is_there():
+    for package in (stemob_wrappers, backbones, datasets, evaluation, perturb):
+        for name in package.__all__:
+            assert getattr(package, name) is not None
+            assert name in dir(package)
+
+
+def test_a_function_is_not_shadowed_by_its_module():
+    importlib.import_module("stemob_wrappers.evaluation.evaluate")
+    assert callable(evaluation.evaluate)
 
 
 def test_an_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="no attribute 'StemObservations'"):
-        stemob_wrappers.StemObservations  # noqa: B018
+    with pytest.raises(AttributeError, match="attribute StemObservations"):
+        getattr(stemob_wrappers, "StemObservations")  # noqa: B009
 
 
 def test_the_version_is_the_installed_one():

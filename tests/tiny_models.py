@@ -12,10 +12,10 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
-from stemob_wrappers.backbones import Backbone, load_backbone
-from stemob_wrappers.backbones.autoencoder import StemAutoencoder
-from stemob_wrappers.codec import IdentityCodec
-from stemob_wrappers.schedule import SD_SCHEDULE, NoiseSchedule
+from stemob_wrappers.backbones.codecs import IdentityCodec
+from stemob_wrappers.backbones.load import Backbone, load_backbone
+from stemob_wrappers.backbones.networks import StemAutoencoder
+from stemob_wrappers.diffusion.schedule import SD_SCHEDULE, NoiseSchedule
 
 
 def pixel_backbone(stride: int = 1) -> Backbone:

@@ -13,8 +13,8 @@ from diffusers.models.unets.unet_2d import UNet2DModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
-from stemob_wrappers.backbones.denoiser import StemDenoiser
-from stemob_wrappers.schedule import SD_SCHEDULE
+from stemob_wrappers.backbones.networks import StemDenoiser
+from stemob_wrappers.diffusion.schedule import SD_SCHEDULE
 
 SD_FILE = {**SD_SCHEDULE, "set_alpha_to_one": False, "clip_sample": False}
 

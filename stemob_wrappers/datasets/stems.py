@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from stemob_wrappers.cache import CacheLike, as_cache
 from stemob_wrappers.config import StemConfig
-from stemob_wrappers.noise import draw_noise
-from stemob_wrappers.pipeline import StemPipeline
+from stemob_wrappers.diffusion.noise import draw_noise
+from stemob_wrappers.stem.pipeline import StemPipeline
 
 
 class CorruptSourceError(OSError):

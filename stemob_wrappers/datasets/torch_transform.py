@@ -9,9 +9,9 @@ import torch
 
 from stemob_wrappers.cache import CacheLike
 from stemob_wrappers.config import StemConfig, as_config
-from stemob_wrappers.frames import FrameLayout
-from stemob_wrappers.noise import draw_noise
-from stemob_wrappers.pipeline import StemPipeline
+from stemob_wrappers.diffusion.noise import draw_noise
+from stemob_wrappers.stem.frames import FrameLayout
+from stemob_wrappers.stem.pipeline import StemPipeline
 
 
 class StemTransform:

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 from stemob_wrappers.config import StemConfig
-from stemob_wrappers.datasets.provenance import is_hdf5, read_provenance
 from stemob_wrappers.datasets.stems import Stems
+from stemob_wrappers.stem.provenance import is_hdf5, read_provenance
 
 
 def verify_dataset(
@@ -49,7 +49,7 @@ def verify_dataset(
             f"{stems.pipelines[0].fingerprint} here: the weights are others"
         )
     if source.is_file() and is_hdf5(source):
-        from stemob_wrappers.datasets.verify_robomimic import compare_files as compare
+        from stemob_wrappers.datasets.robomimic.verify import compare_files as compare
     else:
-        from stemob_wrappers.datasets.verify_pictures import compare_pictures as compare
+        from stemob_wrappers.datasets.pictures.verify import compare_pictures as compare
     return problems + compare(source, target, made_by, stems)

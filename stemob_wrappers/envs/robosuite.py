@@ -6,8 +6,8 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-from stemob_wrappers.envs.renderer import QUALITIES, CameraRenderer
 from stemob_wrappers.envs.simulator import build_simulator, choose_object
+from stemob_wrappers.scene.renderer import QUALITIES, CameraRenderer
 
 Observation = dict[str, np.ndarray]
 

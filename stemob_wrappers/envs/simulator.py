@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import Any
 
 from stemob_wrappers.envs import TASKS
-from stemob_wrappers.gl import ensure_gl
+from stemob_wrappers.scene.gl import ensure_gl
 
 # The controllers of robosuite 1.5.2 that can be built by name.
 COMPOSITE_CONTROLLERS = ("BASIC", "HYBRID_MOBILE_BASE", "WHOLE_BODY_IK")

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stemob_wrappers.evaluation.conditions import CLEAN, short_name
+from stemob_wrappers.evaluation.cells import short_name
+from stemob_wrappers.report.pairing import CLEAN
+from stemob_wrappers.work import _beside, write_text
 
 FORMAT = 1
 RESULTS_JSON, RESULTS_CSV, REPORT_HTML = "results.json", "results.csv", "report.html"
@@ -163,15 +165,3 @@ def write_csv(records: Sequence[Record], path: Path) -> None:
         writer.writeheader()
         writer.writerows(lines)
     os.replace(temporary, path)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file beside its place and rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _beside(path)
-    temporary.write_text(text)
-    os.replace(temporary, path)
-
-
-def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -14,10 +14,10 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv, VectorWra
 from numpy.typing import NDArray
 
 from stemob_wrappers.config import StemConfig
-from stemob_wrappers.evaluation.arms import Policy
-from stemob_wrappers.evaluation.conditions import make_env
+from stemob_wrappers.evaluation.cells import make_env
+from stemob_wrappers.evaluation.policies import Policy
 from stemob_wrappers.perturb.suites import Cell
-from stemob_wrappers.perturb.textures import Split
+from stemob_wrappers.splits import Split
 
 SUCCESS_KEYS = ("success", "is_success")
 

@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from stemob_wrappers.levels.rows import Row
-from stemob_wrappers.levels.settings import Study
-from stemob_wrappers.levels.study import recommend, run_study, study_pairs
-from stemob_wrappers.levels.table import level_table, read_schedule
+from stemob_wrappers.backbones.load import read_schedule
+from stemob_wrappers.diffusion.schedule import level_table
+from stemob_wrappers.levels.study import Row, Study, recommend, run_study, study_pairs
 from stemob_wrappers.pictures import grid, write_image
-from stemob_wrappers.pipeline import StemPipeline
+from stemob_wrappers.stem.pipeline import StemPipeline
 
 GRID_LOOKS = 3
 COLUMNS = (

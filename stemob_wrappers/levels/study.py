@@ -8,8 +8,12 @@ positions from stem frames that are clean and that are perturbed.
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import hashlib
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -21,19 +25,19 @@ from rich.progress import Progress
 
 from stemob_wrappers.augment import Augmentation, colour_jitter, random_conv
 from stemob_wrappers.config import StemConfig
-from stemob_wrappers.identity import frame_digest
-from stemob_wrappers.levels.pairs import (
+from stemob_wrappers.diffusion.noise import draw_noise, noise_key
+from stemob_wrappers.levels.probe import probe_errors
+from stemob_wrappers.renders.pairs import (
+    SPLIT,
     Pairs,
+    list_images,
     load_pairs,
     read_pairs,
     render_pairs,
     save_pairs,
 )
-from stemob_wrappers.levels.probe import probe_errors
-from stemob_wrappers.levels.rows import Row, append_row, read_rows, write_rows
-from stemob_wrappers.levels.settings import Study, digest_of_inputs, write_settings
-from stemob_wrappers.noise import draw_noise, noise_key
-from stemob_wrappers.pipeline import StemPipeline
+from stemob_wrappers.stem.identity import frame_digest, installed_versions
+from stemob_wrappers.stem.pipeline import StemPipeline
 
 TEST_SHARE = 0.2
 CONVERGENCE_STATES = 64
@@ -248,3 +252,169 @@ def study_pairs(study: Study, out: Path) -> Pairs:
         )
     save_pairs(pairs, path)
     return pairs
+
+
+PROBE_SEEDS = 5
+
+
+DETERMINISTIC = ("ddim", "ddim-renoise", "ddim-fixed-point")
+
+
+# Raised when the probe or the augmentations it is trained with come to give other figures.
+PROBE = 2
+
+
+@dataclass(frozen=True)
+class Study:
+    """What to measure.
+
+    Attributes:
+        env_id: env to render the states of; or
+        folders: two folders of matching clean and perturbed images (no positions, so no probe).
+        backbones, methods, noises, steps: every combination is measured.
+        num_steps: steps of the whole process.
+        states, appearances, size, severity, seed: see ``render_pairs``.
+        probe_steps: optimiser steps of each probe.
+        probe_seeds: probes of each setting.
+        augmented: whether each setting is measured with probes trained under augmentation, too.
+    """
+
+    env_id: str | None = None
+    folders: tuple[str, str] | None = None
+    backbones: tuple[str, ...] = ("embedded",)
+    methods: tuple[str, ...] = ("ddpm",)
+    noises: tuple[str, ...] = ("frame", "fixed")
+    steps: tuple[int, ...] = (0, 3, 5, 10, 15, 25)
+    num_steps: int = 50
+    states: int = 600
+    appearances: int = 5
+    size: int = 84
+    severity: int = 3
+    seed: int = 0
+    probe_steps: int = 300
+    probe_seeds: int = PROBE_SEEDS
+    augmented: bool = False
+    configs: tuple[StemConfig, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        if (self.env_id is None) == (self.folders is None):
+            raise ValueError(
+                "name either an env id, or a folder of clean and one of perturbed images; received "
+                + ("neither" if self.env_id is None else "both")
+            )
+        configs = {
+            StemConfig(
+                backbone=backbone,
+                method=method,
+                # Nothing is drawn there, so one policy stands for all.
+                noise=self.noises[0] if steps == 0 or method in DETERMINISTIC else noise,
+                inversion_steps=steps,
+                num_steps=self.num_steps,
+                seed=self.seed,
+            ): None
+            for backbone in self.backbones
+            for method in self.methods
+            for noise in self.noises
+            for steps in self.steps
+            if steps or method == self.methods[0]  # without steps all methods are the codec alone
+        }
+        object.__setattr__(self, "configs", tuple(configs))
+
+
+def digest_of_inputs(study: Study) -> str:
+    """What all rows of a study share; another study in the same folder gets its own."""
+    shared = {
+        name: value
+        for name, value in dataclasses.asdict(study).items()
+        if name not in ("backbones", "methods", "noises", "steps", "augmented", "configs")
+    }
+    shared["probe"] = PROBE
+    if study.folders is not None:
+        shared["files"] = [
+            (path.name, path.stat().st_size, path.stat().st_mtime_ns)
+            for folder in study.folders
+            for path in list_images(Path(folder))
+        ]
+    text = json.dumps(shared, sort_keys=True)
+    return "work-" + hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+
+
+def write_settings(study: Study, pairs: Pairs, path: Path) -> None:
+    """Write what a study measured, and with which versions, as JSON.
+
+    Args:
+        study: its settings; what only a rendered env has is null for folders.
+        pairs: its frames, whose shape [looks, states, H, W, 3] is told too.
+        path: of the file.
+    """
+    settings = dataclasses.asdict(study)
+    del settings["configs"]
+    settings |= {
+        "split": SPLIT,
+        "frames": pairs.frames.shape,
+        "points": pairs.names,
+        "versions": installed_versions(),
+    }
+    if study.folders is not None:
+        settings |= dict.fromkeys(("states", "appearances", "size", "severity", "split"))
+    path.write_text(json.dumps(settings, indent=2) + "\n")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table; errors are medians over the probe seeds, in cm.
+
+    Attributes:
+        name: ``"stem"`` or ``"raw"``, and what the probe was trained under.
+        backbone, method, noise, inversion_steps: of the stem frames; empty for a baseline.
+        alpha_bar: noise level.
+        pixels, latents: convergence, lower is better; NaN where there are none.
+        clean_cm, perturbed_cm: the probe's error on clean and on perturbed test frames.
+        perturbed_low_cm, perturbed_high_cm: the lowest and highest of the seeds.
+        effector_cm, objects_cm: of the perturbed error, by what is read.
+        fingerprint: of the pipeline that made the stem frames; empty for a baseline.
+    """
+
+    name: str
+    backbone: str = ""
+    method: str = ""
+    noise: str = ""
+    inversion_steps: int = 0
+    alpha_bar: float = 1.0
+    pixels: float = np.nan
+    latents: float = np.nan
+    clean_cm: float = np.nan
+    perturbed_cm: float = np.nan
+    perturbed_low_cm: float = np.nan
+    perturbed_high_cm: float = np.nan
+    effector_cm: float = np.nan
+    objects_cm: float = np.nan
+    fingerprint: str = ""
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Read a table; none where there is no file."""
+    if not path.exists():
+        return []
+    kinds: dict[str, Any] = {
+        f.name: type(f.default) for f in dataclasses.fields(Row) if f.name != "name"
+    }
+    with path.open(newline="") as file:
+        return [
+            Row(line.pop("name"), **{name: kinds[name](text) for name, text in line.items()})
+            for line in csv.DictReader(file)
+        ]
+
+
+def write_rows(rows: Sequence[Row], path: Path) -> None:
+    """Write a table."""
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [f.name for f in dataclasses.fields(Row)])
+        writer.writeheader()
+        writer.writerows(dataclasses.asdict(row) for row in rows)
+
+
+def append_row(row: Row, path: Path) -> None:
+    """Add a row to a table, which is whole at any time."""
+    write_rows([*read_rows(path), row], path.with_suffix(".tmp"))
+    path.with_suffix(".tmp").replace(path)

@@ -2,74 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import numpy as np
 
-from stemob_wrappers.backbones import EMBEDDED, WEIGHTS
-from stemob_wrappers.backbones.files import current_name, require_json
+from stemob_wrappers.backbones.load import read_schedule
 from stemob_wrappers.config import StemConfig
-from stemob_wrappers.schedule import NoiseSchedule
-
-
-@dataclass(frozen=True)
-class Level:
-    """One noise level.
-
-    Attributes:
-        inversion_steps: steps that reach it.
-        timestep: of the schedule, or None for no noise.
-        alpha_bar: share of signal variance that is left.
-        snr: alpha_bar / (1 - alpha_bar); infinite for no noise.
-    """
-
-    inversion_steps: int
-    timestep: int | None
-    alpha_bar: float
-    snr: float
-
-
-def read_schedule(backbone: str, revision: str | None = None) -> NoiseSchedule:
-    """Read the schedule of a backbone and no weights.
-
-    Args:
-        backbone: as for ``load_backbone``: embedded, a folder or a hub name.
-        revision: revision of a hub model.
-
-    Raises:
-        ValueError: an unknown name.
-        OSError: the model or its ``scheduler_config.json`` is missing.
-
-    Example:
-        >>> read_schedule("embedded").num_train_timesteps
-        1000
-    """
-    name = str(WEIGHTS / EMBEDDED[backbone]) if backbone in EMBEDDED else current_name(backbone)
-    if not Path(name).is_dir() and "/" not in name:
-        raise ValueError(
-            f"unknown backbone {backbone!r}; use one of {', '.join(EMBEDDED)}, a folder or a hub "
-            "name"
-        )
-    places = ("scheduler/scheduler_config.json", "scheduler_config.json")
-    return NoiseSchedule.from_config(require_json(name, places, revision)[0])
-
-
-def level_table(schedule: NoiseSchedule, num_steps: int = 50) -> list[Level]:
-    """Return the levels that ``num_steps`` steps can reach, from no noise up.
-
-    Example:
-        >>> from stemob_wrappers.schedule import SD_SCHEDULE
-        >>> level_table(NoiseSchedule.from_config(SD_SCHEDULE))[10].timestep
-        181
-    """
-    levels = []
-    for inversion_steps in range(num_steps + 1):
-        timestep = schedule.timestep(num_steps, inversion_steps)
-        alpha_bar = schedule.alpha_bar(timestep)
-        snr = alpha_bar / (1 - alpha_bar) if alpha_bar < 1 else np.inf
-        levels.append(Level(inversion_steps, timestep, alpha_bar, snr))
-    return levels
+from stemob_wrappers.diffusion.schedule import level_table
 
 
 def at_level(

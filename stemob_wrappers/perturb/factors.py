@@ -15,10 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from stemob_wrappers.perturb import lights, looks, views
-from stemob_wrappers.perturb.edit import SceneEdit
-from stemob_wrappers.perturb.looks import Colour, Texture, TextureSource
 from stemob_wrappers.perturb.names import Choice
+from stemob_wrappers.scene import cameras as views
+from stemob_wrappers.scene import lights
+from stemob_wrappers.scene import materials as looks
+from stemob_wrappers.scene.edit import SceneEdit
+from stemob_wrappers.scene.materials import Colour, Texture, TextureSource
 
 Need = Callable[[SceneEdit], str | None]
 

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from stemob_wrappers.perturb.corruptions import CORRUPTION_GROUPS, CORRUPTIONS
 from stemob_wrappers.perturb.names import Choice, FactorNames, choose, plain
-from stemob_wrappers.perturb.textures import SPLITS, Split, draw_seed
-from stemob_wrappers.spaces import all_names, find_images, get, replace
+from stemob_wrappers.scene.textures import SPLITS
+from stemob_wrappers.splits import Split, draw_seed
+from stemob_wrappers.wrappers.spaces import all_names, find_images, get, replace
 
 # Keeps this wrapper's draws apart from the env's own, which get the same seed.
 _STREAM = 0x91BE1

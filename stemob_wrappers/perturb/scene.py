@@ -11,10 +11,11 @@ import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 
 from stemob_wrappers.perturb.factors import FACTORS, GROUPS, keep_possible
-from stemob_wrappers.perturb.looks import TextureSource
 from stemob_wrappers.perturb.names import FactorNames, choose, plain
-from stemob_wrappers.perturb.simulation import find_simulation
-from stemob_wrappers.perturb.textures import SPLITS, Split, draw_seed
+from stemob_wrappers.scene.materials import TextureSource
+from stemob_wrappers.scene.simulation import find_simulation
+from stemob_wrappers.scene.textures import SPLITS
+from stemob_wrappers.splits import Split, draw_seed
 
 # Keeps this wrapper's draws apart from the env's own, which get the same seed.
 _STREAM = 0x5CE4E

@@ -1,6 +1,6 @@
 """Suites: named lists of cells, each a group of factors at one severity, to evaluate a policy on.
 
-The names are stable: results are filed under them. ``python -m stemob_wrappers.perturb.table``
+The names are stable: results are filed under them. ``python -m stemob_wrappers.perturb.markdown``
 prints how the factors answer to those of The Colosseum and LIBERO-Plus.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 import gymnasium as gym
 
 from stemob_wrappers.perturb.names import SEVERITIES, check_severity, nearest
-from stemob_wrappers.perturb.textures import Split
+from stemob_wrappers.splits import Split
 
 GROUPS = ("lighting", "texture", "colour", "background", "camera", "distractors", "corruption")
 """The groups that a cell can have: ``corruption`` changes pictures, the others the scene."""

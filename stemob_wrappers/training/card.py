@@ -14,13 +14,14 @@ import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from stemob_wrappers.backbones import INDEX_FILE, load_backbone
-from stemob_wrappers.backbones.autoencoder import WEIGHTS_FILE
+from stemob_wrappers.backbones.card import psnr
+from stemob_wrappers.backbones.load import INDEX_FILE, load_backbone
+from stemob_wrappers.backbones.networks import WEIGHTS_FILE
 from stemob_wrappers.config import StemConfig
-from stemob_wrappers.domain import psnr
-from stemob_wrappers.pipeline import StemPipeline
-from stemob_wrappers.training.scenes import load_scenes, render_scenes
-from stemob_wrappers.training.sources import HELD_OUT
+from stemob_wrappers.renders.files import load_scenes
+from stemob_wrappers.renders.fill import render_scenes
+from stemob_wrappers.splits import HELD_OUT
+from stemob_wrappers.stem.pipeline import StemPipeline
 
 SIZES = (84, 128)
 LEVELS = (0, 5, 10, 15, 25)  # inversion steps of 50

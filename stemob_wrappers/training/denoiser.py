@@ -17,12 +17,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from stemob_wrappers.backbones import load_backbone
-from stemob_wrappers.backbones.denoiser import StemDenoiser
-from stemob_wrappers.codec import LatentCodec
-from stemob_wrappers.schedule import SD_SCHEDULE, NoiseSchedule
-from stemob_wrappers.training.crops import FrameSource
-from stemob_wrappers.training.optimise import optimise
+from stemob_wrappers.backbones.codecs import LatentCodec
+from stemob_wrappers.backbones.load import load_backbone
+from stemob_wrappers.backbones.networks import StemDenoiser
+from stemob_wrappers.diffusion.schedule import SD_SCHEDULE, NoiseSchedule
+from stemob_wrappers.training.batches import FrameSource
+from stemob_wrappers.training.loop import optimise
 
 
 @dataclass(frozen=True)

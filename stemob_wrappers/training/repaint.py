@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from stemob_wrappers.perturb.textures import draw_texture
+from stemob_wrappers.scene.textures import draw_texture
 from stemob_wrappers.training.losses import contrast_weights
 
 TEXTURES = 600

@@ -9,7 +9,7 @@ from gymnasium.utils import RecordConstructorArgs
 
 from stemob_wrappers.cache import CacheLike, recorded_cache
 from stemob_wrappers.config import StemConfig, as_config
-from stemob_wrappers.pipeline import StemStats
+from stemob_wrappers.stem.pipeline import StemStats
 from stemob_wrappers.wrappers.episodes import EpisodeKeys
 from stemob_wrappers.wrappers.transform import Keys, ObservationTransform
 

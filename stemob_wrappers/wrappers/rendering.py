@@ -12,8 +12,8 @@ from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 
 from stemob_wrappers.config import StemConfig
-from stemob_wrappers.gl import ensure_gl
-from stemob_wrappers.spaces import find_images
+from stemob_wrappers.scene.gl import ensure_gl
+from stemob_wrappers.wrappers.spaces import find_images
 
 
 class RenderObservation(

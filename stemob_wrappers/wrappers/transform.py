@@ -14,10 +14,10 @@ from gymnasium import spaces
 
 from stemob_wrappers.cache import CacheLike, as_cache
 from stemob_wrappers.config import StemConfig
-from stemob_wrappers.datasets.provenance import check_expect
-from stemob_wrappers.frames import FrameLayout
-from stemob_wrappers.pipeline import StemPipeline, StemStats
-from stemob_wrappers.spaces import Path, all_names, below, find_images, get, name, replace
+from stemob_wrappers.stem.frames import FrameLayout
+from stemob_wrappers.stem.pipeline import StemPipeline, StemStats
+from stemob_wrappers.stem.provenance import check_expect
+from stemob_wrappers.wrappers.spaces import Path, all_names, below, find_images, get, name, replace
 
 Keys = Sequence[str] | Mapping[str, Mapping[str, Any] | None] | None
 

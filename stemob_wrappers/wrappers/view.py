@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
-from stemob_wrappers.spaces import all_names, find_images, get, name
+from stemob_wrappers.wrappers.spaces import all_names, find_images, get, name
 
 
 class ObservationView(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):

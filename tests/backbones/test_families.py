@@ -19,7 +19,8 @@ import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
 from stemob_wrappers import StemConfig, StemPipeline
-from stemob_wrappers.backbones import files, load_backbone
+from stemob_wrappers.backbones import files
+from stemob_wrappers.backbones.load import load_backbone
 
 LEVEL: dict[str, Any] = {"num_steps": 50, "inversion_steps": 3}
 
@@ -196,7 +197,7 @@ def test_an_embedded_backbone_without_denoiser_says_how_to_get_one(tmp_path):
 
 def test_a_denoiser_of_another_codec_is_refused(tmp_path):
     folder = tiny_pipelines.save_stem(tmp_path / "model")
-    from stemob_wrappers.backbones.denoiser import StemDenoiser
+    from stemob_wrappers.backbones.networks import StemDenoiser
 
     StemDenoiser(latent_channels=8, width=32, deep_width=32).save_pretrained(Path(folder) / "unet")
     with pytest.raises(ValueError, match="works on 8 channels, the codec has 4"):

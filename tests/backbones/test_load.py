@@ -9,11 +9,11 @@ import pytest
 import tiny_models
 import torch
 
-from stemob_wrappers import backbones
-from stemob_wrappers.backbones import load_backbone
-from stemob_wrappers.backbones.autoencoder import WEIGHTS_FILE
+from stemob_wrappers.backbones import load as backbones
+from stemob_wrappers.backbones.load import load_backbone
+from stemob_wrappers.backbones.networks import WEIGHTS_FILE
 from stemob_wrappers.config import StemConfig
-from stemob_wrappers.pipeline import StemPipeline
+from stemob_wrappers.stem.pipeline import StemPipeline
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.datasets import StemTransform
-from stemob_wrappers.pipeline import StemPipeline
+from stemob_wrappers.stem.pipeline import StemPipeline
 
 FRAME = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
 

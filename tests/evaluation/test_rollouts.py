@@ -8,7 +8,7 @@ import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from stemob_wrappers import StemConfig, StemPipeline
-from stemob_wrappers.evaluation.conditions import Resting, episode_seeds, make_env
+from stemob_wrappers.evaluation.cells import Resting, episode_seeds, make_env
 from stemob_wrappers.evaluation.rollouts import open_vector_env, play
 from stemob_wrappers.perturb.suites import Cell
 

@@ -35,10 +35,10 @@ from stemob_wrappers.augment import augment
 from stemob_wrappers.perturb import PixelPerturbation, ScenePerturbation
 
 # Names that users do not import; whoever moves one changes its line here and nothing else.
-from stemob_wrappers.gl import ensure_gl  # isort: skip
-from stemob_wrappers.identity import fingerprint, frame_digest, identity  # isort: skip
-from stemob_wrappers.noise import draw_noise, noise_key  # isort: skip
-from stemob_wrappers.perturb.textures import draw_texture, make_texture  # isort: skip
+from stemob_wrappers.scene.gl import ensure_gl  # isort: skip
+from stemob_wrappers.stem.identity import fingerprint, frame_digest, identity  # isort: skip
+from stemob_wrappers.diffusion.noise import draw_noise, noise_key  # isort: skip
+from stemob_wrappers.scene.textures import draw_texture, make_texture  # isort: skip
 
 Value = str | NDArray[Any]
 Pinned = Iterator[tuple[str, Value]]
@@ -311,11 +311,16 @@ class Scene(gym.Env[Any, Any]):
 
 
 def compute(section: str) -> dict[str, Value]:
-    """What a section pins, under names that begin with the section's."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "backbone .* does not know frames like these")
-        warnings.filterwarnings("ignore", "fixed-point inversion did not settle")
-        return {f"{section}/{name}": value for name, value in SECTIONS[section]()}
+    """What a section pins, under names that begin with the section's; on one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # two wait for each other on a busy machine, and round FFTs otherwise
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "backbone .* does not know frames like these")
+            warnings.filterwarnings("ignore", "fixed-point inversion did not settle")
+            return {f"{section}/{name}": value for name, value in SECTIONS[section]()}
+    finally:
+        torch.set_num_threads(threads)
 
 
 def write() -> None:

@@ -23,8 +23,9 @@ from gymnasium.utils.env_checker import check_env
 import stemob_wrappers
 from stemob_wrappers.perturb import ScenePerturbation
 from stemob_wrappers.perturb.factors import FACTORS, GROUPS
-from stemob_wrappers.perturb.simulation import find_simulation
-from stemob_wrappers.perturb.textures import FAMILIES, SEEDS, SPLITS
+from stemob_wrappers.scene.simulation import find_simulation
+from stemob_wrappers.scene.textures import FAMILIES, SPLITS
+from stemob_wrappers.splits import SEEDS
 from stemob_wrappers.wrappers.rendering import make_rendered
 
 gym.register_envs(gymnasium_robotics)

@@ -5,10 +5,10 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from stemob_wrappers.backbones import load_backbone
+from stemob_wrappers.backbones.load import load_backbone
 from stemob_wrappers.config import StemConfig
-from stemob_wrappers.pipeline import StemPipeline
-from stemob_wrappers.training.train import TrainConfig, train_backbone
+from stemob_wrappers.stem.pipeline import StemPipeline
+from stemob_wrappers.training.codec import TrainConfig, train_backbone
 
 CONFIG = TrainConfig(
     steps=300,

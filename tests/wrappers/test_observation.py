@@ -9,9 +9,9 @@ import tiny_models
 from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
 
-from stemob_wrappers import backbones
+from stemob_wrappers.backbones import load as backbones
 from stemob_wrappers.config import StemConfig
-from stemob_wrappers.pipeline import StemPipeline
+from stemob_wrappers.stem.pipeline import StemPipeline
 from stemob_wrappers.wrappers.observation import StemObservation
 
 

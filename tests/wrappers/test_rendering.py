@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stemob_wrappers
-from stemob_wrappers.gl import ensure_gl
+from stemob_wrappers.scene.gl import ensure_gl
 from stemob_wrappers.wrappers.rendering import RenderObservation, make_rendered
 
 ensure_gl()

@@ -1,0 +1,116 @@
+"""Copies of demonstrations with augmented frames, for a stem to go over before a policy learns.
+
+A policy then learns from what the stem makes of other looks, its mistakes included, instead of
+from the nominal look alone. Nothing is rendered.
+
+python experiments/imitation/augment_demos.py --demos lift.hdf5 --out lift-augmented.hdf5
+stemob invert-dataset lift-augmented.hdf5 lift-augmented-stem.hdf5
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from experiments.imitation.data import IMAGE_SUFFIX, float_images
+from experiments.imitation.loop import pick_device
+from stemob_wrappers.augment import AUGMENTATIONS
+from stemob_wrappers.datasets.hdf5.write import new_file
+
+COPIES = ("none", "colour_jitter", "random_conv")
+
+
+def augment_demos(demos: str | Path, out: str | Path, copies: Sequence[str] = COPIES) -> Path:
+    """Write every demonstration of a robomimic file once for each of ``copies``; return ``out``.
+
+    Args:
+        demos: the file; its frames are ``obs/<camera>_image``, uint8 [T, H, W, 3].
+        out: the file to write. It has all that ``demos`` has of a demonstration, frames changed,
+            and every copy is in the mask of what it is a copy of.
+        copies: augmentations of `stemob_wrappers.augment.AUGMENTATIONS`, or "none". Each frame
+            draws its own; the draws follow from the copy's number, so the file's frames are the
+            same each time on the same kind of device.
+
+    Raises:
+        ValueError: an unknown augmentation.
+        FileNotFoundError: no file ``demos``.
+        FileExistsError: ``out`` is there.
+
+    Example:
+        >>> augment_demos("lift.hdf5", "lift-augmented.hdf5", ["none", "random_conv"])
+        ... # doctest: +SKIP
+    """
+    demos, out = Path(demos), Path(out)
+    unknown = set(copies) - {"none", *AUGMENTATIONS}
+    if unknown:
+        raise ValueError(
+            f"copies must be none or of {', '.join(AUGMENTATIONS)}; received {sorted(unknown)}."
+        )
+    if not demos.is_file():
+        raise FileNotFoundError(f"no demonstrations at {demos}: collect.py writes some.")
+    if out.exists():
+        raise FileExistsError(f"{out} exists: move it or name another.")
+    beside = out.with_name(out.name + ".tmp")
+    with h5py.File(demos, "r") as source, new_file(beside) as (file, check):
+        _copy(source, file, copies, check)
+    beside.replace(out)
+    return out
+
+
+def _copy(source: Any, file: h5py.File, copies: Sequence[str], check: Callable[[], None]) -> None:
+    data: Any = file.create_group("data")
+    data.attrs.update(source["data"].attrs)
+    masks: dict[str, list[str]] = {split: [] for split in source["mask"]}
+    number = total = 0
+    for augmentation in copies:
+        for split, members in masks.items():
+            for name in source[f"mask/{split}"][()]:
+                copy = f"demo_{number}"
+                source.copy(f"data/{name.decode()}", data, copy)
+                if augmentation != "none":
+                    _augment(data[copy]["obs"], augmentation, number)
+                members.append(copy)
+                number += 1
+                total += len(data[copy]["actions"])
+                check()
+    data.attrs["total"] = total
+    for split, members in masks.items():
+        file[f"mask/{split}"] = np.array(members, dtype="S16")
+
+
+def _augment(observations: Any, augmentation: str, number: int) -> None:
+    """Change a demonstration's frames in place."""
+    device = pick_device()
+    cameras = sorted(key for key in observations if key.endswith(IMAGE_SUFFIX))
+    for place, camera in enumerate(cameras):
+        frames = observations[camera]
+        generator = torch.Generator(device).manual_seed(1_000 * number + place)
+        images = float_images(torch.from_numpy(frames[()]).to(device))
+        frames[...] = _uint8(AUGMENTATIONS[augmentation](images, generator))
+
+
+def _uint8(images: torch.Tensor) -> NDArray[np.uint8]:
+    """float [N, 3, H, W] in [0, 1] -> uint8 [N, H, W, 3]."""
+    return (images * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--demos", type=Path, required=True, help="a robomimic file")
+    parser.add_argument("--out", type=Path, required=True, help="the file to write")
+    parser.add_argument("--copies", default=",".join(COPIES), help="augmentations, by commas")
+    settings = parser.parse_args()
+    print(augment_demos(settings.demos, settings.out, settings.copies.split(",")))
+
+
+if __name__ == "__main__":
+    main()

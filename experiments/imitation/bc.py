@@ -1,0 +1,105 @@
+"""Behavioural cloning: a convolutional network learns the next actions of the demonstrator.
+
+python experiments/imitation/bc.py --demos demos.hdf5 --out runs/raw
+python experiments/imitation/bc.py --demos demos.hdf5 --out runs/conv --augment random_conv --seed 1
+
+The network predicts a chunk of actions at once (Zhao et al., "Learning Fine-Grained Bimanual
+Manipulation", 2023) by the L1 distance, runs the first few of them and looks again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from experiments.imitation.acting import ChunkPolicy, ObservationEncoder, read_policy, save_policy
+from experiments.imitation.data import Batch, load_demos
+from experiments.imitation.loop import Training, fit, parse, pick_device
+
+KIND = "bc"
+
+
+@dataclass(frozen=True)
+class Config(Training):
+    """Settings of behavioural cloning."""
+
+    width: int = field(default=512, metadata={"help": "units of the two hidden layers"})
+
+
+class BCNetwork(nn.Module):
+    """Observation -> chunk of actions [N, L, A].
+
+    Example:
+        >>> network = BCNetwork(["agentview_image"], (84, 84), chunk=8, num_actions=7)
+        >>> network({"agentview_image": torch.zeros(2, 3, 84, 84)}, torch.zeros(2, 11)).shape
+        torch.Size([2, 8, 7])
+    """
+
+    def __init__(
+        self,
+        cameras: list[str],
+        size: tuple[int, int],
+        *,
+        chunk: int,
+        num_actions: int,
+        width: int = 512,
+    ) -> None:
+        super().__init__()
+        self.encoder = ObservationEncoder(cameras, size)
+        self.head = nn.Sequential(
+            nn.Linear(self.encoder.num_features, width),
+            nn.ReLU(),
+            nn.Linear(width, width),
+            nn.ReLU(),
+            nn.Linear(width, chunk * num_actions),
+            nn.Unflatten(1, (chunk, num_actions)),
+        )
+
+    def forward(self, images: dict[str, Tensor], hand: Tensor) -> Tensor:
+        return self.head(self.encoder(images, hand))
+
+
+def train(config: Config) -> Path:
+    """Train a policy, or take its training up again; return the file for `load`.
+
+    Raises:
+        ValueError: demonstrations that do not fit, or a folder with a run of other settings.
+    """
+    train_demos, valid_demos = (load_demos(config.demos, split) for split in ("train", "valid"))
+    settings: dict[str, Any] = train_demos.shapes()
+    settings |= {"chunk": config.chunk, "width": config.width}
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        network = BCNetwork(**settings)
+    network.encoder.normalise_by(train_demos.hand)
+    network = fit(network, imitation_loss, train_demos, valid_demos, config)
+    about = {"network": settings, "config": dataclasses.asdict(config)}
+    return save_policy(network, KIND, about, Path(config.out))
+
+
+def imitation_loss(network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+    """Mean absolute difference from the demonstrated chunk."""
+    return (network(batch.images, batch.hand).float() - batch.actions).abs().mean()
+
+
+def load(path: str | Path) -> ChunkPolicy:
+    """The policy that `train` wrote to ``path``, a file or its folder."""
+    about, weights = read_policy(path, KIND)
+    network = BCNetwork(**about["network"])
+    network.load_state_dict(weights)
+    device = pick_device()
+    network.to(device).eval()
+
+    def plan(images: dict[str, Tensor], hand: Tensor, turn: Tensor) -> Tensor:
+        return network(images, hand)
+
+    return ChunkPolicy(plan, about["network"]["cameras"], about["config"]["execute"], device)
+
+
+if __name__ == "__main__":
+    print(train(parse(Config, __doc__)))

@@ -1,0 +1,3 @@
+from .load import EMBEDDED, INDEX_FILE, WEIGHTS, Backbone, load_backbone
+
+__all__ = ["EMBEDDED", "INDEX_FILE", "WEIGHTS", "Backbone", "load_backbone"]

@@ -1,0 +1,1 @@
+"""HDF5 files: copy, write and compare what is carried over."""

@@ -1,0 +1,250 @@
+"""Convert a data set: resumable, in one or several processes, never half a result in sight.
+
+Work goes to a folder beside the target, ``TARGET.parts``: a part per item, each renamed when it is
+whole, and the assembled result, renamed to the target at the end.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any
+
+from stemob_wrappers.cache import CacheLike, recorded_cache
+from stemob_wrappers.config import StemConfig, as_config
+from stemob_wrappers.datasets.parts import (
+    Summary,
+    check_parts_folder,
+    check_plan,
+    convert_items,
+    explained,
+    locked_parts,
+    publish,
+    remove,
+    remove_parts,
+)
+from stemob_wrappers.datasets.stems import Stems
+from stemob_wrappers.report.page import write_contact_sheet
+from stemob_wrappers.stem.provenance import SIDECAR, is_converted, is_hdf5, provenance
+
+
+def invert_dataset(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    config: StemConfig | dict[str, Any] | None = None,
+    *,
+    keys: list[str] | None = None,
+    filter_key: str | None = None,
+    num_trajs: int | None = None,
+    draws: int = 1,
+    batch_size: int = 64,
+    workers: int = 1,
+    shard: tuple[int, int] | None = None,
+    overwrite: bool = False,
+    cache: CacheLike = None,
+    device: str | None = None,
+    dtype: str = "float32",
+    progress: bool = False,
+) -> Summary:
+    """Write a copy of a data set whose camera frames are stem frames.
+
+    The source is a robomimic or MimicGen HDF5 file, a folder of images and videos, or one video.
+    All but the frames is carried over bit for bit. A run that was cut short goes on where it
+    stopped when it is called again with the same arguments; a trajectory that cannot be read is
+    named in the summary, and the rest is finished.
+
+    Args:
+        source: what to convert; it is only ever read.
+        target: where the result goes.
+        config: a StemConfig, its dict, or None for the defaults.
+        keys: names of images below ``obs`` (HDF5), or None for all.
+        filter_key: name of a mask in the file that lists the demos to take (HDF5).
+        num_trajs: take only the first so many demos (HDF5).
+        draws: noise draws a frame; draw d has the config's seed + d, and those after the first
+            become extra demos, or files.
+        batch_size: frames that are sent to the network at once.
+        workers: processes; they share the threads of this one.
+        shard: (index, count) to convert only every count-th item, for ``merge_shards``.
+        overwrite: replace a target that is there.
+        cache: a FrameCache, its folder, or None for memory.
+        device, dtype: where and in what precision the backbone runs.
+        progress: show a bar with frames a second and the time left.
+
+    Raises:
+        FileNotFoundError: no such source.
+        FileExistsError: the target is there, or parts of another conversion to it.
+        BlockingIOError: another process is converting to the target.
+        ValueError: bad arguments, nothing to convert in the source, a source that is converted
+            already, source and target within each other, or a folder in the place of the target
+            or of the parts that no conversion wrote.
+        OSError: the result cannot be written; what is finished is kept for the next run.
+
+    Example:
+        >>> invert_dataset("demo.hdf5", "stem.hdf5", StemConfig(inversion_steps=5)) # doctest: +SKIP
+    """
+    config, source, target = as_config(config), Path(source), Path(target)
+    _check_arguments(draws, workers, batch_size, shard)
+    _check_places(source, target)
+    reader = _open_source(source, keys, filter_key, num_trajs, draws)
+    settings: dict[str, Any] = {
+        "config": config,
+        "draws": draws,
+        "batch_size": batch_size,
+        "device": device,
+        "dtype": dtype,
+    }
+    with locked_parts(target) as folder:
+        if target.exists() and not overwrite:
+            raise FileExistsError(f"{target} is there already; name another target or --overwrite")
+        if target.is_dir() and not (target / SIDECAR).is_file():
+            raise ValueError(
+                f"{target} is a folder without {SIDECAR}, so no conversion wrote it and it is not "
+                "overwritten; name another target, or remove it yourself"
+            )
+        stems = Stems(**settings, cache=cache)
+        made_by = provenance(stems.pipelines[0], draws, reader.selection())
+        check_plan(folder, _plan(source, reader, batch_size, shard, made_by), overwrite)
+        everything = reader.items()
+        items = everything if shard is None else everything[shard[0] :: shard[1]]
+        summary = Summary(target)
+        worker_settings = {**settings, "cache": recorded_cache(cache)}
+        parts = convert_items(
+            reader, items, folder, stems, summary, workers, worker_settings, progress
+        )
+        with explained(folder):
+            assembled = folder / f"assembled{target.suffix}"
+            remove(assembled)
+            if shard is not None:
+                plan = [item.name for item in everything]
+                made_by["shard"] = {
+                    "index": shard[0],
+                    "count": shard[1],
+                    "items": plan,
+                    "whole": reader.is_whole(),
+                }
+            known = {failure.split(":", 1)[0] for failure in summary.failed}
+            late = reader.assemble(assembled, items, parts, made_by)
+            summary.failed += [text for text in late if text.split(":", 1)[0] not in known]
+            summary.items = len(items) - len(late)
+            publish(assembled, target, folder)
+        if shard is None:
+            summary.contact_sheet = _write_contact_sheet(source, target, reader, made_by)
+        remove_parts(folder)
+        shutil.rmtree(folder)
+    return summary
+
+
+def _write_contact_sheet(
+    source: Path, target: Path, reader: Any, made_by: dict[str, Any]
+) -> Path | None:
+    """Write the page beside the target, which is whole by now: a failure here is a warning."""
+    try:
+        return write_contact_sheet(
+            target.with_name(target.name + ".html"),
+            reader.sample_pairs(target),
+            title=f"{source.name} → {target.name}",
+            made_by=made_by,
+        )
+    except Exception as error:
+        warnings.warn(
+            f"{target} is finished, but its page of frames before and after could not be written "
+            f"({error})",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+        return None
+
+
+def _open_source(
+    source: Path,
+    keys: list[str] | None,
+    filter_key: str | None,
+    num_trajs: int | None,
+    draws: int,
+) -> Any:
+    if not source.exists():
+        raise FileNotFoundError(f"no data set at {source}")
+    if source.is_file() and is_hdf5(source):
+        try:
+            import h5py
+
+            from stemob_wrappers.datasets.robomimic.source import RobomimicSource
+        except ImportError as error:
+            raise ImportError(
+                "HDF5 data sets need h5py: pip install 'stemob_wrappers[datasets]'"
+            ) from error
+        try:
+            h5py.File(source, "r").close()
+        except OSError as error:
+            raise OSError(f"{source} cannot be read as HDF5 ({error})") from error
+        _check_raw(source)
+        chosen = None if keys is None else tuple(keys)
+        return RobomimicSource(source, chosen, filter_key, num_trajs, draws)
+    if keys is not None or filter_key is not None or num_trajs is not None:
+        raise ValueError(
+            f"keys, filter_key and num_trajs are for HDF5 files, but {source} is none "
+            "(.hdf5, .h5); leave them out"
+        )
+    from stemob_wrappers.datasets.pictures.source import PicturesSource
+
+    _check_raw(source)
+    return PicturesSource(source, draws)
+
+
+def _check_raw(source: Path) -> None:
+    """Refuse to convert twice: no environment shows such frames."""
+    if is_converted(source):
+        raise ValueError(
+            f"{source} holds stem frames already; convert the raw data set that it was made from"
+        )
+
+
+def _check_arguments(
+    draws: int,
+    workers: int,
+    batch_size: int,
+    shard: tuple[int, int] | None,
+) -> None:
+    for name, value in (("draws", draws), ("workers", workers), ("batch_size", batch_size)):
+        if value < 1:
+            raise ValueError(f"{name} must be 1 or more, received {value}")
+    if shard is not None and not 0 <= shard[0] < shard[1]:
+        raise ValueError(
+            f"the shard's index must lie in 0 to {shard[1] - 1} (number of shards less one), "
+            f"received {shard[0]}"
+        )
+
+
+def _check_places(source: Path, target: Path) -> None:
+    """Refuse a target that would take the source with it, and a folder of parts not ours."""
+    read, written = source.resolve(), target.resolve()
+    if read == written:
+        raise ValueError(f"source and target are the same, {source}; name another target")
+    if read.is_relative_to(written) or written.is_relative_to(read):
+        raise ValueError(
+            f"source and target must not lie within each other, received {source} and {target}; "
+            "name another target"
+        )
+    check_parts_folder(target)
+
+
+def _plan(
+    source: Path,
+    reader: Any,
+    batch_size: int,
+    shard: tuple[int, int] | None,
+    made_by: dict[str, Any],
+) -> dict[str, Any]:
+    """What parts of an earlier run must agree in to be used."""
+    status = source.stat()
+    return {
+        "source": f"{source.name}, {status.st_size} bytes, changed {status.st_mtime_ns}",
+        "items": [item.name for item in reader.items()],
+        "selection": reader.selection(),
+        "batch_size": batch_size,
+        "shard": shard and list(shard),
+        "fingerprint": made_by["fingerprint"],
+        "dtype": made_by["dtype"],
+    }

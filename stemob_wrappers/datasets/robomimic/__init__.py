@@ -1,0 +1,1 @@
+"""Demonstrations in robomimic's HDF5 layout."""

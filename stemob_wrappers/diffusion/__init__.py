@@ -1,0 +1,1 @@
+"""Pure maths of partial inversion: noise schedules, noise draws, inversion methods."""

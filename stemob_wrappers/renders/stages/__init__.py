@@ -1,0 +1,1 @@
+"""Where rendered scenes come from: robosuite tasks, table tops, Gymnasium's models."""

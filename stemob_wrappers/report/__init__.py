@@ -1,0 +1,1 @@
+"""Pages for people: pairing of episodes, statistics, plots, HTML."""

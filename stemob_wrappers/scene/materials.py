@@ -1,0 +1,152 @@
+"""Factors that change textures, colours and gloss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import mujoco
+import numpy as np
+
+from stemob_wrappers.scene.edit import TEXTURE_SIDE, Pixels, SceneEdit
+from stemob_wrappers.scene.surfaces import Role
+from stemob_wrappers.scene.textures import draw_colour, draw_texture, image_textures, load_texture
+from stemob_wrappers.splits import Split
+
+
+class TextureSource:
+    """Where new textures come from: the families of a split, or the images of a folder.
+
+    Args:
+        split: which families and seeds.
+        folder: a folder of image files, read here and kept; None for the families.
+
+    Raises:
+        ValueError: the folder is empty or unreadable, or a file in it is no image.
+    """
+
+    def __init__(self, split: Split, folder: str | Path | None = None) -> None:
+        self.split: Split = split
+        self.images = {
+            path.name: load_texture(path, TEXTURE_SIDE)
+            for path in (image_textures(folder) if folder is not None else ())
+        }
+
+    def draw(self, rng: np.random.Generator, side: int) -> tuple[dict[str, Any], Pixels]:
+        """A texture and what it is: uint8 ``[side, side, 3]``."""
+        if not self.images:
+            family, seed, pixels = draw_texture(self.split, rng, side)
+            return {"family": family, "seed": seed}, pixels
+        name = list(self.images)[int(rng.integers(len(self.images)))]
+        image = self.images[name]
+        step = np.arange(side) * TEXTURE_SIDE // side
+        return {"file": name}, image[step[:, None], step]
+
+
+@dataclass(frozen=True)
+class Texture:
+    """Mix a new texture into those of a role, or into the sky."""
+
+    role: Role | None
+
+    def __call__(
+        self, edit: SceneEdit, rng: np.random.Generator, mix: float, source: TextureSource
+    ) -> dict[str, Any]:
+        applied: dict[str, Any] = {"mix": mix}
+        for number, texture in enumerate(self._textures(edit)):
+            usual = edit.texture(texture)
+            drawn, pixels = source.draw(rng, usual.shape[1])
+            edit.paint(texture, _mix(usual, np.broadcast_to(pixels, usual.shape), mix))
+            applied |= {f"{key}_{number}" if number else key: drawn[key] for key in drawn}
+        return applied
+
+    def need(self, edit: SceneEdit) -> str | None:
+        """What is missing, or None."""
+        if self._textures(edit):
+            return None
+        return (
+            f"a surface of the kind {self.role!r} with a texture of its own"
+            if self.role
+            else "a skybox texture"
+        )
+
+    def _textures(self, edit: SceneEdit) -> list[int]:
+        if self.role is not None:
+            return edit.surfaces.textures(self.role)
+        return np.flatnonzero(edit.model.tex_type == mujoco.mjtTexture.mjTEXTURE_SKYBOX).tolist()
+
+
+@dataclass(frozen=True)
+class Colour:
+    """Move the colours of a role towards a new one; its parts keep their differences."""
+
+    role: Role
+
+    def __call__(self, edit: SceneEdit, rng: np.random.Generator, mix: float) -> dict[str, Any]:
+        geoms, colour = edit.surfaces.geoms(self.role), draw_colour(rng)
+        before = edit.colours(geoms)[:, :3]
+        plain = np.ones(len(geoms), bool)
+        for texture in edit.surfaces.textures(self.role):
+            users = edit.surfaces.texture_of[geoms] == texture
+            if texture in edit.painted:  # a new texture: tint it
+                usual = edit.texture(texture)
+                ink = np.rint(255.0 * colour).astype(np.uint8)
+                edit.paint(texture, _mix(usual, np.broadcast_to(ink, usual.shape), mix))
+                plain &= ~users
+            else:  # paint over it: a texture can only darken the colour beneath
+                before[users] *= edit.texture_mean(texture)
+                edit.set("geom_matid", -1, geoms[users])
+        mixed = (1.0 - mix) * before[plain] + mix * colour
+        edit.set("geom_rgba", mixed, (geoms[plain], slice(0, 3)))
+        return {"mix": mix, "rgb": colour.tolist()}
+
+    def need(self, edit: SceneEdit) -> str | None:
+        """What is missing, or None."""
+        return None if len(edit.surfaces.geoms(self.role)) else f"a body of the kind {self.role!r}"
+
+
+def _mix(first: Pixels, second: Pixels, share: float) -> Pixels:
+    """From the first faces to the second as ``share`` goes from 0 to 1."""
+    sheet = (-1, *first.shape[2:])
+    second = np.ascontiguousarray(second)
+    mixed = cv2.addWeighted(first.reshape(sheet), 1.0 - share, second.reshape(sheet), share, 0.0)
+    return np.asarray(mixed, np.uint8).reshape(first.shape)
+
+
+def shininess(edit: SceneEdit, rng: np.random.Generator, share: float) -> dict[str, Any]:
+    """Give dull materials highlights, and spread the highlights of shiny ones to a sheen."""
+    specular, shininess = edit.model.mat_specular, edit.model.mat_shininess
+    dull = specular <= 0.5
+    edit.set("mat_specular", specular + share * np.where(dull, 1.0 - specular, 0.0))
+    edit.set("mat_shininess", shininess + share * (np.where(dull, 0.6, 0.05) - shininess))
+    return {"share": share}
+
+
+def reflectance(edit: SceneEdit, rng: np.random.Generator, change: float) -> dict[str, Any]:
+    """Make flat surfaces mirror the scene, or mirror it less."""
+    materials = _mirrors(edit)
+    edit.flags.add(int(mujoco.mjtRndFlag.mjRND_REFLECTION))
+    usual = edit.model.mat_reflectance[materials]
+    edit.set("mat_reflectance", np.where(usual < 0.5, usual + change, usual - change), materials)
+    return {"change": change}
+
+
+def need_material(edit: SceneEdit) -> str | None:
+    """What is missing for gloss, or None."""
+    return None if (edit.model.geom_matid[edit.surfaces.drawn] >= 0).any() else "a material"
+
+
+def need_mirror(edit: SceneEdit) -> str | None:
+    """What is missing for reflections, or None."""
+    return None if _mirrors(edit) else "a plane or box with a material"
+
+
+def _mirrors(edit: SceneEdit) -> list[int]:
+    """Materials on planes and boxes: MuJoCo draws reflections on no other shape."""
+    model, drawn = edit.model, edit.surfaces.drawn
+    flat = np.isin(
+        model.geom_type[drawn], [int(mujoco.mjtGeom.mjGEOM_PLANE), int(mujoco.mjtGeom.mjGEOM_BOX)]
+    )
+    return sorted(set(model.geom_matid[drawn[flat]].tolist()) - {-1})

@@ -1,0 +1,54 @@
+"""What is trained on, chosen on and published on: textures, seeds, tasks, robots."""
+
+from typing import Literal
+
+import numpy as np
+
+Split = Literal["train", "dev", "test"]
+
+
+SEEDS: dict[Split, range] = {
+    "train": range(0, 1_000_000),
+    "dev": range(1_000_000, 2_000_000),
+    "test": range(2_000_000, 3_000_000),
+}
+"""Seeds by split, for textures and for anything else drawn for a look: lights, colours, gloss."""
+
+
+def draw_seed(split: Split, rng: np.random.Generator) -> int:
+    """One seed of the split, for whatever is drawn for a look."""
+    seeds = SEEDS[split]
+    return int(rng.integers(seeds.start, seeds.stop))
+
+
+TRAIN_TASKS: dict[str, tuple[str, ...]] = {
+    "robosuite": (
+        *("Lift", "Door", "Wipe", "NutAssembly", "NutAssemblySquare", "NutAssemblyRound"),
+        *("PickPlace", "PickPlaceMilk", "PickPlaceBread", "PickPlaceCereal", "PickPlaceCan"),
+    ),
+    "procedural": ("table",),
+    "gymnasium": ("half_cheetah", "hopper", "ant", "walker2d", "humanoid"),
+}
+
+
+TRAIN_ROBOTS = ("Panda", "Sawyer", "IIWA", "Jaco", "Kinova3")
+
+
+HELD_OUT: dict[str, tuple[str, ...]] = {
+    "tasks": (
+        "Stack",
+        *("ToolHang", "TwoArmLift", "TwoArmPegInHole", "TwoArmHandover", "TwoArmTransport"),
+    ),
+    "robots": ("UR5e",),
+    "models": ("swimmer", "reacher", "pusher_v5"),
+}
+"""Never trained on. Stack and UR5e belong to the published tables; the other tasks and models test
+a backbone on scenes that it does not know."""
+
+
+HOLDOUT_SCENES = (
+    *(("robosuite", "Stack", "Panda"), ("robosuite", "Stack", "UR5e")),
+    *(("robosuite", "ToolHang", "Panda"), ("robosuite", "ToolHang", "UR5e")),
+    *(("gymnasium", "pusher_v5", ""), ("gymnasium", "reacher", "")),
+)
+"""The validation scenes, taken in turn."""

@@ -1,0 +1,1 @@
+"""The way of a frame: pipeline, inverter, frame layouts, identity and provenance."""

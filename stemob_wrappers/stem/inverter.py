@@ -1,0 +1,190 @@
+"""Encode, invert, decode: a batch of frames through the backbone."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import torch
+import torch.nn.functional as F
+
+from stemob_wrappers.backbones.load import Backbone
+from stemob_wrappers.config import StemConfig
+from stemob_wrappers.diffusion import inversion
+from stemob_wrappers.stem.frames import round_up
+
+# How much of the whole process ddim-warm covers with forward noise (arXiv 2410.23530).
+WARM_SHARE = 0.04
+
+
+class FrameInverter:
+    """Take frames up to a config's noise level and decode them again.
+
+    Batches are padded to a power of two from 2 to ``max_batch`` and longer ones are cut, so that
+    few shapes ever reach the network; the smallest bucket is 2 because convolution libraries round
+    a batch of one differently.
+
+    Args:
+        backbone: what ``load_backbone`` returned.
+        config: gives method, level and resolution; methods other than ``"ddpm"`` need a backbone
+            that was loaded with its denoiser.
+        max_batch: the largest batch that is sent to the network, a power of two from 2.
+
+    Attributes:
+        config: the same with ``resolution="model"`` put in numbers.
+        alpha_bar: the share of signal variance that is left at the config's level.
+        seconds: time spent so far in ``"encode"``, ``"invert"`` and ``"decode"``.
+
+    Raises:
+        ValueError: a method or resolution that this backbone has not what it takes for, or a bad
+            ``max_batch``.
+
+    Example:
+        >>> from stemob_wrappers.backbones.load import load_backbone
+        >>> inverter = FrameInverter(load_backbone("embedded"), StemConfig())
+        >>> frames = torch.zeros(2, 84, 84, 3, dtype=torch.uint8)
+        >>> inverter(frames, torch.zeros(2, *inverter.latent_shape(84, 84))).shape
+        torch.Size([2, 84, 84, 3])
+    """
+
+    def __init__(self, backbone: Backbone, config: StemConfig, *, max_batch: int = 64) -> None:
+        if config.method != "ddpm" and backbone.denoiser is None:
+            raise ValueError(
+                f"method {config.method!r} asks a denoiser, and backbone {backbone.name!r} was "
+                "loaded without one; use load_backbone(..., denoiser=True), or method='ddpm'"
+            )
+        if max_batch < 2 or max_batch & (max_batch - 1):
+            raise ValueError(f"max_batch must be a power of two from 2, received {max_batch}")
+        self.backbone = backbone
+        self.config = _resolve(config, backbone)
+        self.max_batch = max_batch
+        self._stride = _network_stride(config.method, backbone)
+        timestep = backbone.schedule.timestep(config.num_steps, config.inversion_steps)
+        self.alpha_bar = backbone.schedule.alpha_bar(timestep)
+        self.seconds = {"encode": 0.0, "invert": 0.0, "decode": 0.0}
+
+    def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
+        """Shape of the latent, and so of the noise, of a frame: [channels, h, w]."""
+        codec = self.backbone.codec
+        height, width = self._network_size(height, width)
+        return (codec.channels, height // codec.latent_stride, width // codec.latent_stride)
+
+    @torch.inference_mode()
+    def __call__(self, frames: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """Return the stem frames of uint8 ``frames`` [N, H, W, 3] under ``noise`` [N, C, h, w]."""
+        chunks = zip(frames.split(self.max_batch), noise.split(self.max_batch), strict=True)
+        return torch.cat([self._invert_chunk(*chunk) for chunk in chunks])
+
+    @torch.inference_mode()
+    def latents(self, frames: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """Return what would be decoded: the inverted latents of uint8 frames, [N, C, h, w]."""
+        chunks = zip(frames.split(self.max_batch), noise.split(self.max_batch), strict=True)
+        encode = self.backbone.codec.encode
+        return torch.cat(
+            [
+                self._invert(encode(self._to_images(part, field.dtype)), field)
+                for part, field in chunks
+            ]
+        )
+
+    def _invert_chunk(self, frames: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        count, height, width = frames.shape[:3]
+        bucket = max(2, 1 << (count - 1).bit_length())
+        codec = self.backbone.codec
+
+        started = _now(frames.device)
+        images = self._to_images(_pad_batch(frames, bucket), noise.dtype)
+        latents = codec.encode(images)
+        encoded = _now(frames.device)
+        latents = self._invert(latents, _pad_batch(noise, bucket))
+        inverted = _now(frames.device)
+        stems = self._to_frames(codec.decode(latents, self.alpha_bar)[:count], height, width)
+        decoded = _now(frames.device)
+
+        self.seconds["encode"] += encoded - started
+        self.seconds["invert"] += inverted - encoded
+        self.seconds["decode"] += decoded - inverted
+        return stems
+
+    def _invert(self, latents: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        config, schedule, denoiser = self.config, self.backbone.schedule, self.backbone.denoiser
+        if config.method == "ddpm":
+            return inversion.ddpm(latents, noise, self.alpha_bar)
+        steps = schedule.climb(config.num_steps, config.inversion_steps)
+        if config.method == "ddim":
+            return inversion.ddim(latents, denoiser, steps)
+        if config.method == "ddim-renoise":
+            return inversion.ddim_renoise(latents, denoiser, steps)
+        if config.method == "ddim-fixed-point":
+            return inversion.ddim_fixed_point(latents, denoiser, steps)
+        warm_steps = max(1, round(WARM_SHARE * config.num_steps))
+        return inversion.ddim_warm(latents, noise, denoiser, steps, warm_steps)
+
+    def _network_size(self, height: int, width: int) -> tuple[int, int]:
+        if self._resolution is not None:
+            height = width = self._resolution
+        return round_up(height, self._stride), round_up(width, self._stride)
+
+    @property
+    def _resolution(self) -> int | None:
+        resolution = self.config.resolution
+        return resolution if isinstance(resolution, int) else None
+
+    def _to_images(self, frames: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        """Turn uint8 [N, H, W, 3] into floats in [-1, 1], channels last, at the network's size."""
+        images = frames.permute(0, 3, 1, 2)
+        if self._resolution is not None:
+            # "nearest" takes the pixel at floor(i * scale), as torchvision's resize does.
+            images = F.interpolate(images, (self._resolution,) * 2, mode="nearest")
+        images = images.to(dtype).mul_(1 / 127.5).sub_(1)
+        height, width = images.shape[2:]
+        padded_height, padded_width = self._network_size(*frames.shape[1:3])
+        if (padded_height, padded_width) != (height, width):
+            padding = (0, padded_width - width, 0, padded_height - height)
+            images = F.pad(images, padding, mode="replicate")
+        return images.contiguous(memory_format=torch.channels_last)
+
+    def _to_frames(self, images: torch.Tensor, height: int, width: int) -> torch.Tensor:
+        """Floats in [-1, 1] back to uint8 [N, height, width, 3]."""
+        if self._resolution is not None:
+            images = images[:, :, : self._resolution, : self._resolution]
+            levels = (images / 2 + 0.5).clamp_(0, 1).mul_(255).to(torch.uint8)  # truncates
+            frames = F.interpolate(levels, (height, width), mode="nearest")
+            return frames.permute(0, 2, 3, 1).contiguous()
+        pixels = images[:, :, :height, :width].permute(0, 2, 3, 1)
+        # Rounded to nearest: without noise, pixels come back as they were.
+        return pixels.mul(127.5).add_(128.0).clamp_(0, 255).to(torch.uint8).contiguous()
+
+
+def _resolve(config: StemConfig, backbone: Backbone) -> StemConfig:
+    """Put ``resolution="model"`` in numbers."""
+    if config.resolution != "model":
+        return config
+    if backbone.image_size is None:
+        raise ValueError(
+            f"resolution='model' needs the size that backbone {backbone.name!r} was trained at, "
+            "which its unet/config.json does not state; give it in pixels, or None for the frame's "
+            "own size"
+        )
+    return config.replace(resolution=backbone.image_size)
+
+
+def _network_stride(method: str, backbone: Backbone) -> int:
+    """The multiple that frames are padded to, so that codec and denoiser can halve them."""
+    codec = backbone.codec
+    if method == "ddpm":
+        return codec.stride
+    return math.lcm(codec.stride, codec.latent_stride * backbone.denoiser.stride)
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)  # so far its kernels are only queued
+    return time.perf_counter()
+
+
+def _pad_batch(batch: torch.Tensor, size: int) -> torch.Tensor:
+    missing = size - len(batch)
+    if missing == 0:
+        return batch
+    return torch.cat([batch, batch.new_zeros(missing, *batch.shape[1:])])

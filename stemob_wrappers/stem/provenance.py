@@ -1,0 +1,203 @@
+"""Where a data set's frames come from: written into it, read back to check against."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Collection, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from stemob_wrappers import __version__
+from stemob_wrappers.stem.identity import check_expected
+from stemob_wrappers.stem.pipeline import StemPipeline
+
+SIDECAR = "stemob.json"  # in a folder of pictures; VIDEO.stemob.json beside a single video
+PREFIX = "stemob_"  # of our attributes on the group "data" of an HDF5 file
+_FINGERPRINT = re.compile(r"[0-9a-f]{32}")
+_HDF5_SUFFIXES = (".hdf5", ".h5", ".hdf")
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+def provenance(
+    pipeline: StemPipeline, draws: int = 1, selection: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Describe what made a data set's frames, as JSON values; no paths, dates or hosts.
+
+    Example:
+        >>> sorted(provenance(StemPipeline()))
+        ['config', 'draws', 'dtype', 'fingerprint', 'identity', 'selection', 'versions']
+    """
+    return {
+        "config": pipeline.config.to_dict(),
+        "fingerprint": pipeline.fingerprint,
+        "identity": pipeline.identity,
+        "dtype": str(pipeline.dtype).removeprefix("torch."),
+        "draws": draws,
+        "selection": selection or {},
+        "versions": {
+            "stemob_wrappers": __version__,
+            "torch": version("torch"),
+            "diffusers": version("diffusers"),
+        },
+    }
+
+
+def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the provenance in a converted HDF5 file or folder, or beside a converted video.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        ValueError: it was not written by ``invert_dataset``.
+
+    Example:
+        >>> read_provenance("stem.hdf5")["fingerprint"] # doctest: +SKIP
+        'f4b1…'
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"no data set at {path}")
+    sidecar = sidecar_of(path)
+    if sidecar.is_file():
+        return json.loads(sidecar.read_text())
+    if path.is_dir() or not (is_hdf5(path) or _starts_as_hdf5(path)):
+        raise ValueError(_no_provenance(path))
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        attributes = file["data"].attrs if "data" in file else {}
+        if f"{PREFIX}fingerprint" not in attributes:
+            raise ValueError(_no_provenance(path))
+        stored = {
+            name.removeprefix(PREFIX): str(attributes[name])
+            for name in attributes
+            if name.startswith(PREFIX)
+        }
+    return {
+        name: value if name in ("fingerprint", "dtype") else json.loads(value)
+        for name, value in stored.items()
+    }
+
+
+def is_converted(path: Path) -> bool:
+    """Whether an HDF5 file, a folder or a video was written by ``invert_dataset``.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        OSError: a file that is named as HDF5, and is none.
+    """
+    try:
+        read_provenance(path)
+    except ValueError:
+        return False
+    return True
+
+
+def sidecar_of(path: Path) -> Path:
+    """Where the provenance of a folder of pictures, or of a single video, lies.
+
+    Example:
+        >>> sidecar_of(Path("stem.mp4")).name
+        'stem.mp4.stemob.json'
+    """
+    return path / SIDECAR if path.is_dir() else path.with_name(f"{path.name}.{SIDECAR}")
+
+
+def write_sidecar(path: Path, made_by: dict[str, Any]) -> None:
+    """Write a provenance into a folder of pictures, or beside a single video."""
+    sidecar_of(path).write_text(json.dumps(made_by, indent=2) + "\n")
+
+
+def write_attributes(data: Any, made_by: dict[str, Any]) -> None:
+    """Write a provenance onto the group ``data`` of a robomimic file, and into its ``env_args``.
+
+    In ``env_args`` it stands beside ``env_kwargs``, which are handed to ``robosuite.make``.
+    """
+    made_by = json.loads(json.dumps(made_by, sort_keys=True))
+    for name, value in made_by.items():
+        text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+        data.attrs[PREFIX + name] = text
+    if "env_args" in data.attrs:
+        try:
+            env_args: Any = json.loads(str(data.attrs["env_args"]))
+        except (TypeError, ValueError):
+            return  # not robomimic's JSON: left as it is
+        if isinstance(env_args, dict):
+            data.attrs["env_args"] = json.dumps({**env_args, "stemob": made_by}, indent=4)
+
+
+def expected_identity(
+    expect: str | os.PathLike[str] | dict[str, Any],
+) -> str | dict[str, Any]:
+    """Turn what a user may pass for ``expect`` into an identity or a fingerprint.
+
+    Args:
+        expect: identity, fingerprint (32 hexadecimal digits), or path of a converted data set.
+
+    Raises:
+        FileNotFoundError: neither a fingerprint nor a path where something is.
+        ValueError: the data set at the path has no provenance.
+
+    Example:
+        >>> expected_identity({"seed": 0})
+        {'seed': 0}
+    """
+    if isinstance(expect, dict) or (isinstance(expect, str) and _FINGERPRINT.fullmatch(expect)):
+        return expect
+    if not Path(expect).exists():
+        raise FileNotFoundError(
+            "expect must be an identity, a fingerprint (32 hexadecimal digits) or the path of a "
+            f"converted data set, but there is nothing at {expect}"
+        )
+    return read_provenance(expect)["identity"]
+
+
+def check_expect(
+    expect: str | os.PathLike[str] | dict[str, Any],
+    touched: Mapping[str, dict[str, Any]],
+    images: Collection[str],
+) -> None:
+    """Raise unless the frames that a wrapper gives are those that a policy was trained on.
+
+    Args:
+        expect: identity, fingerprint, or path of a converted data set.
+        touched: the identity behind each image key that becomes a stem frame.
+        images: every image key of the observation.
+
+    Raises:
+        ValueError: an identity differs, or the data set has other keys as stem frames.
+
+    Example:
+        >>> check_expect({"seed": 0}, {"front": {"seed": 0}}, ["front"])
+    """
+    expected = expected_identity(expect)
+    for identity in touched.values():
+        check_expected(identity, expected)
+    if expected is expect:
+        return
+    converted = read_provenance(os.fspath(expect))["selection"].get("keys")  # type: ignore[arg-type]
+    differing = [key for key in images if converted and (key in touched) != (key in converted)]
+    if differing:
+        raise ValueError(
+            f"{expect} has stem frames under {', '.join(converted)} alone, but here "
+            f"{', '.join(touched)} would be: {', '.join(differing)} differ; pass keys={converted}"
+        )
+
+
+def is_hdf5(path: Path) -> bool:
+    """Whether a path names an HDF5 file, by its suffix."""
+    return path.suffix.lower() in _HDF5_SUFFIXES
+
+
+def _starts_as_hdf5(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(len(_HDF5_SIGNATURE)) == _HDF5_SIGNATURE
+
+
+def _no_provenance(path: Path) -> str:
+    return (
+        f"{path} does not say what made its frames, so it holds raw frames or was written by "
+        "another tool; convert it with stemob invert-dataset"
+    )

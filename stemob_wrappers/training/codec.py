@@ -1,0 +1,327 @@
+"""Train the embedded backbone's codec on rendered scenes; seeded, resumable, never pickled.
+
+Three terms make a change of appearance a short way in latent space and a change of layout a long
+one, as the theory of Stem-OB (arXiv 2411.04919, section 4) wants it:
+
+- *plain*: the frame, from its latents sqrt(alpha_bar) z + sqrt(1 - alpha_bar) eps. Without noise it
+  teaches the look latents to be faithful; through noise it teaches the decoder alone, or appearance
+  would grow loud to be heard;
+- *canonical*: the frame in its scene's own look, through noise and by a decoder of its own, which
+  teaches the layout latents what has to be heard;
+- *alignment*: the distance between one state's layout latents under two appearances, over the
+  distance between two states'.
+
+The canonical decoder goes beyond Stem-OB and is shipped as a backbone of its own.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from stemob_wrappers import __version__
+from stemob_wrappers.augment import random_conv
+from stemob_wrappers.backbones.load import INDEX_FILE, stem_folder
+from stemob_wrappers.backbones.networks import StemAutoencoder
+from stemob_wrappers.diffusion.schedule import SD_SCHEDULE, NoiseSchedule
+from stemob_wrappers.training.batches import Crops, FrameSource
+from stemob_wrappers.training.loop import optimise
+from stemob_wrappers.training.losses import alignment_loss, contrast_weights, picture_loss
+from stemob_wrappers.training.repaint import Repainter
+
+MAX_TIMESTEP = 500  # the highest noise level that the decoders learn to look through
+CANONICAL_MAX_TIMESTEP = 300  # just above 15 of 50 steps: the levels that are used
+FILTERED = 0.25  # share of images that a random convolution changes
+PCA_BATCHES = 10
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of one training run; they and the scenes decide the weights.
+
+    Attributes:
+        steps: optimiser steps.
+        batch_size: crops a step, a multiple of 4.
+        learning_rate: peak of AdamW's cosine schedule.
+        ema: decay of the averaged weights that are shipped.
+        clean: share of latents that the plain decoder gets without noise.
+        canonical_clean: the same for the canonical decoder.
+        alignment: weight of the alignment term.
+        repainted: share of images that get another texture, and of those that get other light.
+        mixed_precision: whether the convolutions run in bfloat16.
+        seed: seed of the weights, crops and noise.
+        start: canonical backbone to go on from, a name or a folder; None starts from nothing.
+        decoder_only: leave encoder and plain decoder of ``start`` as they are, and train its
+            canonical decoder alone: the plain backbone stays the same, and a step takes half.
+        layout_channels, look_channels, look_scale, width, context_width, deep_width: see
+            StemAutoencoder.
+    """
+
+    steps: int = 7_000
+    batch_size: int = 24
+    learning_rate: float = 2e-3
+    ema: float = 0.999
+    clean: float = 0.5
+    canonical_clean: float = 0.2
+    alignment: float = 1.5
+    repainted: float = 0.5
+    mixed_precision: bool = True
+    seed: int = 0
+    start: str | None = None
+    decoder_only: bool = False
+    layout_channels: int = 12
+    look_channels: int = 16
+    look_scale: float = 0.03
+    width: int = 64
+    context_width: int = 80
+    deep_width: int = 112
+
+
+class Networks(nn.Module):
+    """What is trained together: the plain autoencoder, and a canonical decoder of its latents."""
+
+    def __init__(self, plain: StemAutoencoder) -> None:
+        super().__init__()
+        self.plain = plain
+        self.canonical = StemAutoencoder(**plain.config | {"faithful": False}).decoder
+
+    def canonical_autoencoder(self) -> StemAutoencoder:
+        """The plain encoder with the canonical decoder."""
+        canonical = StemAutoencoder(**self.plain.config | {"faithful": False})
+        canonical.encoder, canonical.decoder = self.plain.encoder, self.canonical
+        return canonical
+
+
+def train_backbone(
+    scenes: Sequence[Path],
+    out: Path,
+    config: TrainConfig | None = None,
+    *,
+    canonical: bool = False,
+    device: str = "cpu",
+    save_every: int = 500,
+) -> Path:
+    """Train on folders of scenes and write a backbone folder in diffusers' layout.
+
+    A run that was stopped goes on from ``out/checkpoint.safetensors``; resumed or not, it draws
+    the same crops and noise at every step.
+
+    Args:
+        scenes: folders of rendered scenes, each drawn from equally often; look 0 of a scene is the
+            canonical one.
+        out: folder for the backbone, the checkpoint and ``losses.csv``.
+        canonical: whether ``out`` becomes the canonical backbone; the plain one that it shares its
+            encoder with is then ``out / "plain"``.
+
+    Returns:
+        ``out``, which ``load_backbone`` and ``StemConfig(backbone=...)`` accept.
+
+    Raises:
+        ValueError: a folder holds no scene, the checkpoint belongs to other settings, or ``start``
+            names no canonical backbone.
+
+    Example:
+        >>> train_backbone([Path("scenes")], Path("backbone")) # doctest: +SKIP
+    """
+    config = config or TrainConfig()
+    frames = FrameSource(*scenes)
+    repainter = Repainter(config.repainted)
+    out.mkdir(parents=True, exist_ok=True)
+    model = _first_networks(config, frames).to(device).train()
+    if config.decoder_only:
+        model.plain.eval().requires_grad_(False)
+    average = copy.deepcopy(model)
+    for network in (model, average):
+        network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    schedule = NoiseSchedule.from_config(SD_SCHEDULE)
+
+    def loss_of(step: int) -> torch.Tensor:
+        rng = np.random.default_rng([config.seed, step])
+        crops = repaint(frames.draw(rng, config.batch_size // 4 * 2), repainter, rng)
+        crops = Crops(*(part.to(device) for part in crops))
+        with torch.autocast(torch.device(device).type, torch.bfloat16, config.mixed_precision):
+            return codec_loss(model, crops, schedule, config, step)
+
+    optimise(model, average, loss_of, config, out, save_every=save_every)
+    write_backbone(average.plain, out / "plain" if canonical else out, config)
+    if canonical:
+        write_backbone(average.canonical_autoencoder(), out, config, plain="plain")
+    return out
+
+
+def _first_networks(config: TrainConfig, frames: FrameSource) -> Networks:
+    """The networks before the first step."""
+    if config.start is not None:
+        folder = stem_folder(config.start)
+        index = json.loads((folder / INDEX_FILE).read_text())
+        if "plain" not in index:
+            raise ValueError(
+                f"training goes on from a canonical backbone, which has both decoders; {folder} is "
+                "a plain one; name 'embedded-canonical', or the folder that --canonical wrote"
+            )
+        networks = Networks(StemAutoencoder.from_pretrained(folder / index["plain"] / "vae"))
+        networks.canonical = StemAutoencoder.from_pretrained(folder / "vae").decoder
+        return networks
+    with torch.random.fork_rng(devices=[]):  # the caller's generator stays as it is
+        torch.manual_seed(config.seed)
+        plain = StemAutoencoder(
+            config.layout_channels,
+            config.look_channels,
+            config.look_scale,
+            config.width,
+            config.context_width,
+            config.deep_width,
+        )
+        networks = Networks(plain)
+    draws = (np.random.default_rng([config.seed, 0, batch]) for batch in range(PCA_BATCHES))
+    images = [F.interpolate(frames.batch(rng, config.batch_size), 64) for rng in draws]
+    start_from_principal_components(plain, torch.cat(images))
+    return networks
+
+
+@torch.no_grad()
+def start_from_principal_components(plain: StemAutoencoder, images: torch.Tensor) -> None:
+    """Make the look latents the principal components of 4 x 4 pixels, and decode them so.
+
+    Args:
+        images: float [N, 3, H, W] in [-1, 1].
+    """
+    blocks = F.pixel_unshuffle(images, 4).permute(0, 2, 3, 1).reshape(-1, 48)
+    mean = blocks.mean(0)
+    variances, directions = torch.linalg.eigh((blocks - mean).T @ (blocks - mean) / len(blocks))
+    encode, decode = plain.encoder.look, plain.decoder.look
+    count = encode.out_channels
+    directions = directions.flip(1)[:, :count]
+    deviations = variances.flip(0)[:count].clamp_min(1e-6).sqrt()
+    assert encode.bias is not None
+    assert decode is not None
+    assert decode.bias is not None
+    for layer in (encode, decode):
+        nn.init.zeros_(layer.weight)
+    encode.weight[:, :, 1, 1] = (directions / deviations).T
+    encode.bias.copy_(-(mean @ directions) / deviations)
+    decode.weight[:, :, 1, 1] = directions * deviations
+    decode.bias.copy_(mean)
+
+
+def repaint(crops: Crops, repainter: Repainter, rng: np.random.Generator) -> Crops:
+    """The same states under still other looks."""
+    images = repainter(crops.images.flatten(0, 1), crops.nominal, rng)
+    filtered = torch.from_numpy(rng.random(len(images)) < FILTERED)
+    if filtered.any():
+        generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
+        images[filtered] = 2 * random_conv(images[filtered] / 2 + 0.5, generator) - 1
+    return crops._replace(images=images.unflatten(0, crops.images.shape[:2]))
+
+
+def codec_loss(
+    networks: Networks, crops: Crops, schedule: NoiseSchedule, config: TrainConfig, step: int
+) -> torch.Tensor:
+    """The three terms, or the canonical one alone; ``step`` decides timesteps and noise."""
+    latents = networks.plain.encode(crops.images.flatten(0, 1)).float()
+    seed = 2 * (config.seed * 1_000_003 + step)
+    canonical = canonical_loss(networks, latents, crops, schedule, config, seed + 1)
+    if config.decoder_only:
+        return canonical
+    laid_out = latents[:, : networks.plain.layout_channels].unflatten(0, crops.images.shape[:2])
+    return (
+        plain_loss(networks.plain, latents, crops, schedule, config, seed)
+        + canonical
+        + config.alignment * alignment_loss(laid_out)
+    )
+
+
+def plain_loss(
+    plain: StemAutoencoder,
+    latents: torch.Tensor,
+    crops: Crops,
+    schedule: NoiseSchedule,
+    config: TrainConfig,
+    seed: int,
+) -> torch.Tensor:
+    """How far the plain decoder is from the frames."""
+    noised, alpha_bar = noise_latents(latents, schedule, config.clean, seed, MAX_TIMESTEP)
+    untouched = (alpha_bar == 1).view(-1, 1, 1, 1)
+    noised = torch.where(untouched, noised, noised.detach())
+    return picture_loss(plain.decode(noised, alpha_bar).float(), crops.images.flatten(0, 1))
+
+
+def canonical_loss(
+    networks: Networks,
+    latents: torch.Tensor,
+    crops: Crops,
+    schedule: NoiseSchedule,
+    config: TrainConfig,
+    seed: int,
+) -> torch.Tensor:
+    """How far the canonical decoder is from the scenes' own look; look latents learn nothing."""
+    layout, look = latents.tensor_split([networks.plain.layout_channels], dim=1)
+    noised, alpha_bar = noise_latents(
+        torch.cat([layout, look.detach()], 1),
+        schedule,
+        config.canonical_clean,
+        seed,
+        CANONICAL_MAX_TIMESTEP,
+    )
+    weights = contrast_weights(crops.nominal) * crops.known.view(-1, 1, 1, 1)
+    decoded = networks.plain.decode_with(networks.canonical, noised, alpha_bar).float()
+    nominal, weights = (x.repeat(2, 1, 1, 1) for x in (crops.nominal, weights))
+    return picture_loss(decoded, nominal, weights)
+
+
+def noise_latents(
+    latents: torch.Tensor,
+    schedule: NoiseSchedule,
+    clean: float,
+    seed: int,
+    max_timestep: int,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Latents at random levels up to ``max_timestep``, a share of them without noise.
+
+    Returns:
+        the latents, and alpha_bar of each, float [N].
+    """
+    generator = torch.Generator().manual_seed(seed)
+    n = len(latents)
+    timesteps = torch.randint(1, max_timestep, (n,), generator=generator)
+    alpha_bar = torch.as_tensor(schedule.alpha_bars, dtype=torch.float32)[timesteps]
+    alpha_bar[torch.rand(n, generator=generator) < clean] = 1.0
+    noise = torch.randn(latents.shape, generator=generator).to(latents.device)
+    alpha_bar = alpha_bar.to(latents.device)
+    level = alpha_bar.view(n, 1, 1, 1)
+    return latents * level.sqrt() + noise * (1 - level).sqrt(), alpha_bar
+
+
+def write_backbone(
+    model: StemAutoencoder, out: Path, config: Any, *, plain: str | None = None
+) -> None:
+    """Write codec, schedule and index of a trained backbone into a folder.
+
+    Args:
+        config: a dataclass, the settings that it was trained with.
+        plain: for a canonical backbone, where from ``out`` the one is that has its encoder.
+    """
+    model.save_pretrained(out / "vae")
+    (out / "scheduler").mkdir(exist_ok=True)
+    scheduler = {"_class_name": "DDIMScheduler", **SD_SCHEDULE}
+    (out / "scheduler" / "scheduler_config.json").write_text(json.dumps(scheduler, indent=2) + "\n")
+    index = {
+        "_class_name": "StemBackbone",
+        "vae": ["stemob_wrappers", "StemAutoencoder"],
+        "scheduler": ["diffusers", "DDIMScheduler"],
+        "stemob_wrappers": __version__,
+        "training": dataclasses.asdict(config),
+    }
+    if plain is not None:
+        index["plain"] = plain
+    (out / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")

@@ -1,0 +1,32 @@
+"""``stemob perturb``: a picture of every cell and the numbers behind it."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from stemob_wrappers.cli.app import app
+from stemob_wrappers.cli.preview import preview
+from stemob_wrappers.pictures import read_image
+
+
+def test_the_command_writes_pictures_and_numbers(tmp_path):
+    arguments = ["perturb", "--env", "HalfCheetah-v5", "--suite", "colour", "--out", str(tmp_path)]
+    result = CliRunner().invoke(app, [*arguments, "--size", "32"], catch_exceptions=False)
+    assert result.exit_code == 0
+    numbers = json.loads((tmp_path / "HalfCheetah-v5-colour.json").read_text())
+    assert list(numbers["left_out"]) == ["object_colour"]
+    factors = ["robot_colour", "shininess", "reflectance"]
+    assert [cell["factor"] for cell in numbers["cells"][::5]] == factors
+    for cell in numbers["cells"]:
+        assert cell[cell["factor"]]["severity"] == cell["severity"]
+    assert max(cell["distance"] for cell in numbers["cells"]) > 0
+    picture = read_image(tmp_path / "HalfCheetah-v5-colour.png")
+    assert picture.shape[1] > 6 * 2 * 32
+    assert picture.shape[0] > 3 * 32
+
+
+def test_an_unknown_suite_writes_nothing(tmp_path):
+    with pytest.raises(ValueError, match="did you mean texture"):
+        preview("HalfCheetah-v5", "textures", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,70 @@
+"""Every demonstration is there once for each augmentation, and only its frames change."""
+
+import h5py
+import numpy as np
+import pytest
+import squares
+import torch
+
+from experiments.imitation import augment_demos as script
+from experiments.imitation import data
+from stemob_wrappers.augment import AUGMENTATIONS
+
+COPIES = ["none", "random_conv", "colour_jitter"]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return squares.make_demos(tmp_path_factory.mktemp("demos") / "demos.hdf5", length=6)
+
+
+@pytest.fixture(scope="module")
+def copied(source):
+    return script.augment_demos(source, source.with_name("copies.hdf5"), COPIES)
+
+
+def test_copies_stay_in_the_split_of_their_demonstration(source, copied):
+    for split in ("train", "valid"):
+        once, all_copies = data.load_demos(source, split), data.load_demos(copied, split)
+        assert len(all_copies) == len(COPIES) * len(once)
+        for part in all_copies.actions.chunk(len(COPIES)):
+            assert torch.equal(part, once.actions)
+        for part in all_copies.hand.chunk(len(COPIES)):
+            assert torch.equal(part, once.hand)
+    with h5py.File(copied) as file:
+        assert file["data"].attrs["total"] == 5 * 6 * len(COPIES)
+
+
+def test_frames_are_the_augmentations(source, copied):
+    with h5py.File(source) as original, h5py.File(copied) as file:
+        for number, augmentation in ((0, "none"), (5, "random_conv"), (10, "colour_jitter")):
+            for place, camera in enumerate(squares.CAMERAS):
+                frames = np.asarray(original[f"data/demo_0/obs/{camera}"])
+                written = np.asarray(file[f"data/demo_{number}/obs/{camera}"])
+                if augmentation == "none":
+                    assert np.array_equal(written, frames)
+                    continue
+                generator = torch.Generator().manual_seed(1_000 * number + place)
+                images = torch.from_numpy(frames).permute(0, 3, 1, 2) / 255
+                wanted = AUGMENTATIONS[augmentation](images, generator).permute(0, 2, 3, 1)
+                assert np.abs(written / 255 - wanted.numpy()).max() <= 0.5 / 255 + 1e-6
+                assert np.abs(written.astype(int) - frames).mean() > 5
+
+
+def test_what_cannot_be_is_refused(source, copied, tmp_path):
+    with pytest.raises(ValueError, match=r"none or of .*; received \['mixup'\]"):
+        script.augment_demos(source, tmp_path / "a.hdf5", ["none", "mixup"])
+    with pytest.raises(FileNotFoundError, match="no demonstrations at"):
+        script.augment_demos(tmp_path / "none.hdf5", tmp_path / "a.hdf5")
+    with pytest.raises(FileExistsError, match="move it or name another"):
+        script.augment_demos(source, copied)
+
+
+def test_a_copy_that_broke_off_leaves_no_file(source, tmp_path, monkeypatch):
+    def fail(images, generator):
+        raise OSError("disk full")
+
+    monkeypatch.setitem(AUGMENTATIONS, "random_conv", fail)
+    with pytest.raises(OSError, match="disk full"):
+        script.augment_demos(source, tmp_path / "a.hdf5", COPIES)
+    assert not (tmp_path / "a.hdf5").exists()
