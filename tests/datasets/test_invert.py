@@ -302,7 +302,7 @@ def interrupt(source: Path, target: Path) -> None:
 def test_second_process_on_one_target_is_refused(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "stem.hdf5"
     command = [sys.executable, "-c", CONVERT, str(source), str(target)]
-    wait = "from stemob_wrappers.datasets import runner; runner._plan = lambda *a: input()"
+    wait = "from stemob_wrappers.datasets import invert; invert._plan = lambda *a: input()"
     with subprocess.Popen([*command, wait], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
         lock = tmp_path / "stem.hdf5.parts" / "lock"
         for _ in range(600):

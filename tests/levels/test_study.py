@@ -342,7 +342,7 @@ def test_rendered_pairs_are_one_layout_under_several_looks():
 
 def test_the_backend_is_chosen_before_anything_renders():
     code = (
-        "import os; from stemob_wrappers.levels.pairs import render_pairs;"
+        "import os; from stemob_wrappers.renders.pairs import render_pairs;"
         "render_pairs('InvertedPendulum-v5', states=4, appearances=2, size=16);"
         "print(os.environ['MUJOCO_GL'])"
     )

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stemob_wrappers.renders import draw as scenes
+from stemob_wrappers.renders import files, fill
 from stemob_wrappers.renders.draw import render_scene
 from stemob_wrappers.renders.files import load_scene, load_scenes, write_scene
 from stemob_wrappers.renders.fill import render_scenes
@@ -211,7 +211,7 @@ def test_a_run_goes_on_where_it_stopped(rendered):
 
 
 def test_killing_a_run_ends_its_workers_and_leaves_only_whole_files(tmp_path):
-    command = [sys.executable, "-m", "stemob_wrappers.renders.draw", "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "stemob_wrappers.renders.fill", "--out", str(tmp_path)]
     command += ["--num-scenes", "500", "--size", "32", "--states", "2", "--workers", "2"]
     # Workers share the pipe: it reads as ended only when the last of them is gone.
     run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -251,7 +251,7 @@ def test_an_interrupted_write_leaves_nothing(tmp_path, monkeypatch):
 
 def test_a_failing_scene_is_reported_and_leaves_no_file(tmp_path, monkeypatch):
     broken = [replace(TABLE, source="gymnasium", task="no_such_model")]
-    monkeypatch.setattr(scenes, "plan_scenes", lambda *_, **__: broken)
+    monkeypatch.setattr(fill, "plan_scenes", lambda *_, **__: broken)
     with pytest.raises(ValueError, match="no_such_model"):
         render_scenes(tmp_path, num_scenes=1)
     assert not list(tmp_path.iterdir())
@@ -279,4 +279,4 @@ def test_a_damaged_file_and_an_empty_folder_are_clear_errors(tmp_path):
 
 def test_the_data_folder_can_be_moved(monkeypatch, tmp_path):
     monkeypatch.setenv("STEMOB_DATA", str(tmp_path))
-    assert scenes.default_scenes_dir() == tmp_path / "scenes"
+    assert files.default_scenes_dir() == tmp_path / "scenes"

@@ -233,7 +233,7 @@ def test_one_episode_in_ten_is_for_validation(tmp_path):
     )
     for index, part in enumerate(parts):
         demo = demo_file.Demo(index, "<mujoco/>", {})
-        demo.add(*step, 1.0, True)
+        demo.add(*step, 1.0, True)  # pyright: ignore[reportCallIssue]
         demo_file.write_part(part, demo)
     demo_file.merge(parts, tmp_path / "many.hdf5", {})
     with h5py.File(tmp_path / "many.hdf5") as file:
