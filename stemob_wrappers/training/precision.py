@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
@@ -13,7 +12,7 @@ CPU_FLAGS = {"avx512_bf16", "amx_bf16"}
 WITHOUT_BF16 = ("SSE", "AVX2", "AVX512_CORE_VNNI")  # what ONEDNN_MAX_CPU_ISA may be held down to
 
 
-def autocast(device: str | torch.device) -> AbstractContextManager[None]:
+def autocast(device: str | torch.device) -> torch.autocast:
     """Return the context in which a training step's convolutions run.
 
     A processor without instructions for bfloat16 emulates it: a step takes nine times as long as in
