@@ -158,7 +158,10 @@ def perturb(
             help="lighting, texture, colour, background, camera, distractors, corruption or all."
         ),
     ] = "all",
-    size: Annotated[int, typer.Option(help="Height and width of the frames.")] = 84,
+    size: Annotated[
+        int | None,
+        typer.Option(help="Height and width of the frames; 84, or as the env observes."),
+    ] = None,
     camera: Annotated[str | None, typer.Option(help="Camera; the env's own if left out.")] = None,
     inversion_steps: InversionSteps = 5,
     backbone: Backbone = "embedded",
