@@ -136,6 +136,12 @@ def _load(
     dtype: torch.dtype,
 ) -> Backbone:
     folder = stem_folder(name)
+    if revision is not None and folder.is_dir():
+        kind = "an embedded backbone" if name in EMBEDDED else "a local folder"
+        raise ValueError(
+            f"revision={revision!r} names a version of a hub model, but {name!r} is {kind}, which "
+            "has none: leave revision out"
+        )
     if _is_stem_backbone(folder):
         backbone = _load_stem(name, folder, codec, denoiser)
     elif folder.is_dir() or "/" in name:

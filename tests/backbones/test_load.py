@@ -208,3 +208,10 @@ def test_the_embedded_backbone_needs_no_diffusers():
         "sys.exit('diffusers' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize("kind", ["embedded", "kl_folder", "stem_folder"])
+def test_a_revision_is_refused_where_there_are_none(kind, request):
+    name = kind if kind == "embedded" else str(request.getfixturevalue(kind))
+    with pytest.raises(ValueError, match="leave revision out"):
+        StemPipeline(StemConfig(backbone=name, revision="main"))

@@ -369,12 +369,10 @@ def test_an_image_is_inverted_at_any_setting_of_a_level(resolution, tmp_path):
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     write_image(tmp_path / "a.png", image)
     arguments = ["invert", str(tmp_path / "a.png"), str(tmp_path / "b.png"), "--noise", "fixed"]
-    arguments += ["--backbone", backbone, "--codec", codec, "--revision", "main"]
+    arguments += ["--backbone", backbone, "--codec", codec]
     done = CliRunner().invoke(app, [*arguments, "--resolution", str(resolution)])
     assert done.exit_code == 0, done.output
-    config = StemConfig(
-        backbone, noise="fixed", codec=codec, revision="main", resolution=resolution
-    )
+    config = StemConfig(backbone, noise="fixed", codec=codec, resolution=resolution)
     expected = StemPipeline(config, cache=False)(image[None])[0]
     np.testing.assert_array_equal(read_image(tmp_path / "b.png"), expected)
     refused = CliRunner().invoke(app, [*arguments, "--resolution", "big"])
