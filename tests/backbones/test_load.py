@@ -68,6 +68,12 @@ def test_the_embedded_codec_cannot_be_replaced():
         load_backbone("embedded", codec="x/y")
 
 
+def test_a_revision_of_what_is_not_on_the_hub_is_refused(kl_folder):
+    for name in ("embedded", kl_folder):
+        with pytest.raises(ValueError, match=r"revision='v1' names a commit.*leave revision=None"):
+            load_backbone(name, revision="v1")
+
+
 def test_it_is_loaded_once_and_again_for_another_dtype(stem_folder):
     first = load_backbone(str(stem_folder))
     assert load_backbone(str(stem_folder)) is first
