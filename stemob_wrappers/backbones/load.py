@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ from stemob_wrappers.backbones.folder import (
 )
 from stemob_wrappers.backbones.networks import StemAutoencoder, StemDenoiser, build_network
 from stemob_wrappers.backbones.networks_v1 import StemAutoencoderV1
+from stemob_wrappers.backbones.stamp import Stamp
 from stemob_wrappers.backbones.stored import StoredNetwork
 from stemob_wrappers.diffusion.schedule import NoiseSchedule, scheduler_fields
 
@@ -53,7 +55,7 @@ class Backbone:
     plain: Backbone | None = None
 
 
-_loaded: dict[tuple[Any, ...], Backbone] = {}
+_loaded: dict[tuple[Any, ...], tuple[Stamp, Backbone]] = {}
 _lock = threading.Lock()
 
 
@@ -66,7 +68,9 @@ def load_backbone(
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Backbone:
-    """Load a backbone, once per process for the same arguments; thread-safe.
+    """Load a backbone, once per process for the same arguments and files; thread-safe.
+
+    A folder whose files changed is loaded again, as is another one of the same relative name.
 
     Args:
         name_or_path: ``"embedded"``, a folder in diffusers' layout, or a hub name ``"org/model"``.
@@ -86,11 +90,17 @@ def load_backbone(
         >>> load_backbone("embedded").codec.latent_stride
         4
     """
-    key = (name_or_path, codec, revision, denoiser, str(device), dtype)
+    named = [stem_folder(name) for name in (name_or_path, codec) if name is not None]
+    folders = tuple(folder.resolve() for folder in named if folder.is_dir())
+    key = (name_or_path, codec, folders, revision, denoiser, str(device), dtype)
     with _lock:
-        if key not in _loaded:
-            _loaded[key] = _load(name_or_path, codec, revision, denoiser, device, dtype)
-        return _loaded[key]
+        stamp, backbone = _loaded.pop(key, (None, None))
+        stamp = stamp and stamp.renewed()
+        if stamp is None or backbone is None:
+            stamp = Stamp.of(folders)  # before it is read: what changes meanwhile is read again
+            backbone = _load(name_or_path, codec, revision, denoiser, device, dtype)
+        _loaded[key] = stamp, backbone
+        return backbone
 
 
 def _load(
@@ -102,12 +112,13 @@ def _load(
     dtype: torch.dtype,
 ) -> Backbone:
     folder = stem_folder(name)
+    ours = is_stem_folder(folder)
     if revision is not None and folder.is_dir():
-        raise ValueError(
-            f"revision={revision!r} names a commit of a hub model, but backbone {name!r} is a "
-            "folder on this machine; leave revision=None"
-        )
-    if is_stem_folder(folder):
+        said = f"revision={revision!r} names a commit of a hub model; backbone {name!r} is a folder"
+        if ours:
+            raise ValueError(f"{said} that has none; leave revision=None")
+        warnings.warn(f"{said}, which is loaded as it is", stacklevel=3)
+    if ours:
         backbone = _load_stem(StemFolder(name, folder), codec, denoiser)
     elif folder.is_dir() or "/" in name:
         backbone = _load_diffusers(name, codec, revision, denoiser)
