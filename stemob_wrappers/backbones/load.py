@@ -14,8 +14,7 @@ import torch
 
 from stemob_wrappers.backbones.codecs import IdentityCodec, LatentCodec, wrap_autoencoder
 from stemob_wrappers.backbones.files import current_name, require_json
-from stemob_wrappers.backbones.networks import CONFIG_FILE, StemAutoencoder, load_network
-from stemob_wrappers.backbones.networks_v1 import StemAutoencoderV1
+from stemob_wrappers.backbones.networks import CONFIG_FILE, StemAutoencoder
 from stemob_wrappers.diffusion.schedule import NoiseSchedule
 
 
@@ -53,9 +52,7 @@ INDEX_FILE = "model_index.json"
 EMBEDDED = {
     "embedded": "embedded-v2",
     "embedded-canonical": "embedded-canonical-v3",
-    "embedded-v1": "embedded-v1",
     "embedded-v2": "embedded-v2",
-    "embedded-canonical-v2": "embedded-canonical-v2",
     "embedded-canonical-v3": "embedded-canonical-v3",
 }
 
@@ -178,7 +175,7 @@ def _load_stem(name: str, folder: Path, codec: str | None, denoiser: bool) -> Ba
             f"backbone {name!r} has its own latents, so codec={codec!r} cannot replace its "
             "autoencoder; leave codec=None, or name a Stable Diffusion model as backbone"
         )
-    autoencoder = _load_autoencoder(folder / "vae")
+    autoencoder = StemAutoencoder.from_pretrained(folder / "vae")
     scheduler = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
     schedule = NoiseSchedule.from_config(scheduler)
     adapter = wrap_autoencoder(autoencoder)
@@ -196,7 +193,7 @@ def _load_stem(name: str, folder: Path, codec: str | None, denoiser: bool) -> Ba
     if not (unet / CONFIG_FILE).is_file():
         raise OSError(
             f"backbone {name!r} has no denoiser: {unet} is missing; use method='ddpm', "
-            "which needs none, or train one with `python -m stemob_wrappers.training.denoiser`"
+            "which needs none, or train a backbone with `stemob train-backbone --denoiser-steps N`"
         )
     network = StemDenoiser.from_pretrained(unet)
     if network.latent_channels != adapter.channels:
@@ -206,12 +203,6 @@ def _load_stem(name: str, folder: Path, codec: str | None, denoiser: bool) -> Ba
         )
     digest = weights_digest(autoencoder, network, salt=_numbers(adapter, schedule))
     return Backbone(name, adapter, schedule, digest, network, figures=figures, plain=plain)
-
-
-def _load_autoencoder(folder: Path) -> StemAutoencoder | StemAutoencoderV1:
-    kind = json.loads((folder / CONFIG_FILE).read_text())["_class_name"]
-    model = StemAutoencoderV1 if kind == "StemAutoencoderV1" else StemAutoencoder
-    return load_network(model, folder)
 
 
 def _load_diffusers(name: str, codec: str | None, revision: str | None, denoiser: bool) -> Backbone:

@@ -37,6 +37,7 @@ from stemob_wrappers.diffusion.schedule import SD_SCHEDULE, NoiseSchedule
 from stemob_wrappers.training.batches import Crops, FrameSource
 from stemob_wrappers.training.loop import optimise
 from stemob_wrappers.training.losses import alignment_loss, contrast_weights, picture_loss
+from stemob_wrappers.training.precision import autocast
 from stemob_wrappers.training.repaint import Repainter
 
 MAX_TIMESTEP = 500  # the highest noise level that the decoders learn to look through
@@ -58,7 +59,6 @@ class TrainConfig:
         canonical_clean: the same for the canonical decoder.
         alignment: weight of the alignment term.
         repainted: share of images that get another texture, and of those that get other light.
-        mixed_precision: whether the convolutions run in bfloat16.
         seed: seed of the weights, crops and noise.
         start: canonical backbone to go on from, a name or a folder; None starts from nothing.
         decoder_only: leave encoder and plain decoder of ``start`` as they are, and train its
@@ -75,7 +75,6 @@ class TrainConfig:
     canonical_clean: float = 0.2
     alignment: float = 1.5
     repainted: float = 0.5
-    mixed_precision: bool = True
     seed: int = 0
     start: str | None = None
     decoder_only: bool = False
@@ -149,7 +148,7 @@ def train_backbone(
         rng = np.random.default_rng([config.seed, step])
         crops = repaint(frames.draw(rng, config.batch_size // 4 * 2), repainter, rng)
         crops = Crops(*(part.to(device) for part in crops))
-        with torch.autocast(torch.device(device).type, torch.bfloat16, config.mixed_precision):
+        with autocast(device):
             return codec_loss(model, crops, schedule, config, step)
 
     optimise(model, average, loss_of, config, out, save_every=save_every)
