@@ -1,4 +1,4 @@
-"""What an evaluation runs in: cells, paired seeds, and the env under one condition.
+"""What an evaluation runs in: cells, paired seeds, and the env of one cell.
 
 Worker processes import this module, so it loads neither torch nor a simulator before use.
 """
@@ -15,7 +15,7 @@ from gymnasium.envs.registration import parse_env_id
 from stemob_wrappers.perturb.suites import GROUPS, SUITES, Cell, suite
 from stemob_wrappers.report.pairing import CLEAN
 from stemob_wrappers.scene.textures import SPLITS
-from stemob_wrappers.splits import Split
+from stemob_wrappers.splits import EVALUATION_SEEDS, Split
 
 SuiteLike = str | Sequence[str | Cell]
 
@@ -52,11 +52,11 @@ def choose_cells(chosen: SuiteLike, severities: Sequence[int]) -> dict[str, Cell
 
 
 def episode_seeds(seed: int, split: Split, episodes: int) -> list[int]:
-    """The reset seed of each episode, the same for every arm and cell; splits share none.
+    """The reset seed of each episode, the same for every condition and cell; splits share none.
 
     A reset seed decides the task's randomness and, in a perturbed cell, the perturbation. More
-    episodes begin with the same ones. Seeds below a million never come, so that demonstrations
-    which were recorded with such are other episodes.
+    episodes begin with the same ones. All lie in `splits.EVALUATION_SEEDS`, which has none of
+    `splits.DEMONSTRATION_SEEDS`.
 
     Args:
         seed: of the evaluation, 0 or more.
@@ -77,9 +77,9 @@ def episode_seeds(seed: int, split: Split, episodes: int) -> list[int]:
             f"seed must be 0 or more and episodes 1 or more, received {seed} and {episodes}"
         )
     rng = np.random.default_rng([_STREAM, seed])
-    share = list(SPLITS).index(split)
-    numbers = rng.integers(2**20, 2**29, episodes)
-    return [len(SPLITS) * int(number) + share for number in numbers]
+    share, count = list(SPLITS).index(split), len(SPLITS)
+    first, last = EVALUATION_SEEDS.start // count, EVALUATION_SEEDS.stop // count
+    return [count * int(number) + share for number in rng.integers(first, last, episodes)]
 
 
 def short_name(env_id: str) -> str:
@@ -95,7 +95,7 @@ def short_name(env_id: str) -> str:
 def make_env(
     env_id: str, env_kwargs: dict[str, Any], cell: Cell | None, split: Split
 ) -> gym.Env[Any, Any]:
-    """Build one env under one condition; a reset without a seed lets it rest.
+    """Build the env of one cell; a reset without a seed lets it rest.
 
     An env that observes no image is rendered: ``size`` and ``camera`` among its arguments are then
     those of `stemob_wrappers.make`.
@@ -103,7 +103,7 @@ def make_env(
     Args:
         env_id: a registered env, with or without ``module:`` before it.
         env_kwargs: arguments of `gymnasium.make`.
-        cell: the condition; None is the nominal scene.
+        cell: what is changed; None is the nominal scene.
         split: the textures and seeds that a perturbation draws from.
 
     Raises:
