@@ -10,7 +10,6 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.envs.registration import parse_env_id
 
 from stemob_wrappers.perturb.suites import GROUPS, SUITES, Cell, suite
 from stemob_wrappers.report.pairing import CLEAN
@@ -21,7 +20,6 @@ SuiteLike = str | Sequence[str | Cell]
 
 # Keeps reset seeds apart from other draws of the same seed.
 _STREAM = 0xE7A1
-_SIZE = 84  # px, of envs whose observation is no image and that are given no size
 
 
 def choose_cells(chosen: SuiteLike, severities: Sequence[int]) -> dict[str, Cell | None]:
@@ -110,10 +108,9 @@ def make_env(
         ValueError: the env lacks what the cell changes.
         gymnasium.error.Error: an unknown env, or arguments that it does not take.
     """
-    from stemob_wrappers.scene.gl import ensure_gl
+    from stemob_wrappers.wrappers.rendering import make_images
 
-    ensure_gl()
-    env = _make_with_images(env_id, env_kwargs)
+    env = make_images(env_id, **env_kwargs)
     try:
         return Resting(env if cell is None else cell.wrap(env, seed=0, split=split))
     except BaseException:
@@ -179,18 +176,3 @@ class Resting(gym.Wrapper[Any, Any, Any, Any]):
         step = self.env.step(action)
         self._last = step[0]
         return step
-
-
-def _make_with_images(env_id: str, env_kwargs: dict[str, Any]) -> gym.Env[Any, Any]:
-    from stemob_wrappers.wrappers.rendering import make_rendered
-    from stemob_wrappers.wrappers.spaces import find_images
-
-    own = parse_env_id(env_id.rsplit(":")[-1])[0] == "stemob"
-    rendering = {} if own else {k: env_kwargs[k] for k in ("size", "camera") if k in env_kwargs}
-    if not rendering:
-        env = gym.make(env_id, **env_kwargs)
-        if find_images(env.observation_space):
-            return env
-        env.close()
-    others = {name: value for name, value in env_kwargs.items() if name not in rendering}
-    return make_rendered(env_id, **{"size": _SIZE, **rendering}, **others)

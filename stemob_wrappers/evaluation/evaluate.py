@@ -21,7 +21,7 @@ from stemob_wrappers.evaluation.cells import SuiteLike, choose_cells, episode_se
 from stemob_wrappers.evaluation.jobs import Runner
 from stemob_wrappers.evaluation.policies import Condition
 from stemob_wrappers.evaluation.results import Results
-from stemob_wrappers.evaluation.sources import contents_of
+from stemob_wrappers.evaluation.content import contents_of
 from stemob_wrappers.report import check_installed
 from stemob_wrappers.report.pairing import FORMAT
 from stemob_wrappers.report.statistics import summarise

@@ -38,7 +38,7 @@ class Runner:
         split, num_envs, success_return: of the envs and episodes.
         env_kwargs: arguments of `gymnasium.make` by env id.
         fingerprints: of each stem.
-        depends: what else decides the policies' actions, as `sources.contents_of` tells it.
+        depends: what else decides the policies' actions, as `content.contents_of` tells it.
         device: where the stems' backbones run.
         bar: what is told of each episode that was played.
     """

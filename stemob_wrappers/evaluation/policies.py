@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemob_wrappers.config import StemConfig
-from stemob_wrappers.evaluation.sources import (
+from stemob_wrappers.evaluation.content import (
     callable_content,
     import_fresh,
     module_content,

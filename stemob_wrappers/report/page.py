@@ -47,9 +47,14 @@ def write_report(results: Mapping[str, Any], folder: Path, path: Path | None = N
         ImportError: matplotlib is not installed.
 
     Example:
-        >>> write_report({"records": []}, Path("out"))
-        Traceback (most recent call last):
-        ValueError: a report needs the keys reference, cells, …
+        >>> from stemob_wrappers.evaluation import Record
+        >>> from stemob_wrappers.report.statistics import summarise
+        >>> record = Record("raw", 0, "Lift", "clean", [1], [True], [9], [1.0], {})
+        >>> results = {"reference": "raw", "cells": ["clean"], "records": [vars(record)]}
+        >>> results |= {"summary": summarise([record], reference="raw"), "conditions": []}
+        >>> results |= {"settings": {}, "frames": [], "provenance": {}}
+        >>> write_report(results, Path("out"))
+        PosixPath('out/report.html')
     """
     results = current_format(results)
     missing = [key for key in KEYS if key not in results]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stemob_wrappers.evaluation import Condition
-from stemob_wrappers.evaluation.sources import (
+from stemob_wrappers.evaluation.content import (
     callable_content,
     contents_of,
     import_fresh,

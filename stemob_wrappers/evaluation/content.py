@@ -58,8 +58,8 @@ def module_sources(module: ModuleType) -> dict[str, Path]:
     installed package, and where there is no file, nothing more is followed.
 
     Example:
-        >>> from stemob_wrappers.evaluation import sources
-        >>> "stemob_wrappers.work" in module_sources(sources)
+        >>> from stemob_wrappers.evaluation import content
+        >>> "stemob_wrappers.work" in module_sources(content)
         True
     """
     file = Path(getattr(module, "__file__", None) or "")
