@@ -28,7 +28,7 @@ from stemob_wrappers.datasets.plan import (
 )
 from stemob_wrappers.datasets.stems import Item, Stems
 from stemob_wrappers.pictures import MAX_PIXELS
-from stemob_wrappers.report.page import write_contact_sheet
+from stemob_wrappers.report.contact_sheet import write_contact_sheet
 from stemob_wrappers.stem.provenance import SIDECAR, is_converted, is_hdf5, provenance
 
 
