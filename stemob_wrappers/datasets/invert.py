@@ -26,7 +26,7 @@ from stemob_wrappers.datasets.parts import (
     remove_parts,
 )
 from stemob_wrappers.datasets.stems import Stems
-from stemob_wrappers.report.page import write_contact_sheet
+from stemob_wrappers.report.contact_sheet import write_contact_sheet
 from stemob_wrappers.stem.provenance import SIDECAR, is_converted, is_hdf5, provenance
 
 
