@@ -112,13 +112,21 @@ def train_backbone(
     ] = None,
     canonical: Annotated[
         bool,
-        typer.Option("--canonical", help="Train a decoder that gives frames their nominal look."),
+        typer.Option(
+            "--canonical", help="Train a decoder that gives frames their nominal appearance."
+        ),
     ] = False,
     scenes: Annotated[
         Path | None, typer.Option(help="Folder of rendered scenes; rendered when missing.")
     ] = None,
     num_scenes: Annotated[int, typer.Option(help="Scenes to render, 144 frames each.")] = 350,
+    num_task_scenes: Annotated[
+        int, typer.Option(help="Scenes of tasks by a policy's cameras beside them; not with --env.")
+    ] = 160,
     steps: Annotated[int, typer.Option(help="Optimiser steps of the codec.")] = 7_000,
+    decoder_steps: Annotated[
+        int, typer.Option(help="Further ones of the canonical decoder alone.")
+    ] = 0,
     denoiser_steps: Annotated[
         int, typer.Option(help="Optimiser steps of the denoiser, for the DDIM methods; 0: none.")
     ] = 1_600,
@@ -139,7 +147,9 @@ def train_backbone(
         canonical=canonical,
         scenes=scenes,
         num_scenes=num_scenes,
+        num_task_scenes=num_task_scenes,
         steps=steps,
+        decoder_steps=decoder_steps,
         denoiser_steps=denoiser_steps,
         seed=seed,
         workers=workers,
