@@ -30,7 +30,7 @@ from torch import nn
 
 from stemob_wrappers import __version__
 from stemob_wrappers.augment import random_conv
-from stemob_wrappers.backbones.folder import StemFolder
+from stemob_wrappers.backbones.folder import INDEX_FILE, StemFolder
 from stemob_wrappers.backbones.networks import StemAutoencoder
 from stemob_wrappers.diffusion.schedule import SD_SCHEDULE, NoiseSchedule
 from stemob_wrappers.training.batches import Crops, FrameSource
