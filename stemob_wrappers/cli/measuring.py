@@ -28,7 +28,7 @@ def levels(
     noise: Annotated[list[str] | None, typer.Option(help="Repeat for several.")] = None,
     steps: Annotated[str, typer.Option(help="Inversion steps, by commas.")] = "0,3,5,10,15,25",
     num_steps: Annotated[
-        int, typer.Option(*NAMES["num_steps"], help=HELP["num_steps"])
+        int, typer.Option(*NAMES["num_steps"], min=1, help=HELP["num_steps"])
     ] = StemConfig.num_steps,
     states: Annotated[int, typer.Option(min=4, help="Layouts to render.")] = 600,
     looks: Annotated[
