@@ -3,7 +3,7 @@
 A policy then learns from what the stem makes of other looks, its mistakes included, instead of
 from the nominal look alone. Nothing is rendered.
 
-python experiments/imitation/augment_demos.py --demos lift.hdf5 --out lift-augmented.hdf5
+python -m experiments.imitation.augment_demos --demos lift.hdf5 --out lift-augmented.hdf5
 stemob invert-dataset lift-augmented.hdf5 lift-augmented-stem.hdf5
 """
 

@@ -1,7 +1,7 @@
 """Collect demonstrations of a scripted expert as a robomimic file.
 
-python experiments/imitation/collect.py --task Lift --episodes 150 --out lift.hdf5
-python experiments/imitation/collect.py --task Lift --episodes 150 --out lift-random.hdf5 \
+python -m experiments.imitation.collect --task Lift --episodes 150 --out lift.hdf5
+python -m experiments.imitation.collect --task Lift --episodes 150 --out lift-random.hdf5 \
     --appearance train
 """
 

@@ -26,7 +26,7 @@ class ArmSpec:
         appearance: "train" renders each demonstration under another light, other textures, colours
             and background; as many are rendered as of nominal ones.
         copies: whether it learns from augmented copies of the demonstrations, which the stem goes
-            over as over any other; see experiments/imitation/augment_demos.py.
+            over as over any other; see `experiments.imitation.augment_demos`.
     """
 
     name: str
