@@ -25,8 +25,8 @@ class ConditionSpec:
         augment: what is done to the frames in training, after the stem.
         appearance: "train" renders each demonstration under another light, other textures, colours
             and background; as many are rendered as of nominal ones.
-        augmented: whether it learns from augmented demonstrations, which the stem goes
-            over as over any other; see experiments/imitation/augment_demos.py.
+        augmented: whether it learns from augmented demonstrations, which the stem goes over as over
+            any other; see `experiments.imitation.augment_demos`.
     """
 
     name: str

@@ -88,7 +88,7 @@ SCREEN = Study("robustness-screen", {"Lift": 1}, DEMOS, EPOCHS, AUGMENTED_EPOCHS
 FULL = Study("robustness", {"Lift": 3, "Stack": 2}, DEMOS, EPOCHS, AUGMENTED_EPOCHS, 20, "test")
 MINIATURE = Study(
     "robustness-miniature", {"Lift": 1}, {"Lift": 2}, {"Lift": 1}, {"Lift": 1}, 1, "dev",
-    ("texture",), 8, 48,
+    ("lighting",), 8, 48,
 )  # fmt: skip
 MINIATURE_CONDITIONS = (
     "raw", "embedded", "embedded (test only)", "random_conv", "random appearance",

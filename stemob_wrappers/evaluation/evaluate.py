@@ -18,10 +18,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.evaluation.cells import SuiteLike, choose_cells, episode_seeds
+from stemob_wrappers.evaluation.content import contents_of
 from stemob_wrappers.evaluation.jobs import Runner
 from stemob_wrappers.evaluation.policies import Condition
 from stemob_wrappers.evaluation.results import Results
-from stemob_wrappers.evaluation.content import contents_of
 from stemob_wrappers.report import check_installed
 from stemob_wrappers.report.pairing import FORMAT
 from stemob_wrappers.report.statistics import summarise

@@ -13,7 +13,7 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("diffusion")
     demos = squares.make_demos(folder / "demos.hdf5", demos=13, length=50)
     config = dp.Config(
-        demos=str(demos), out=str(folder / "run"), epochs=10, batch_size=32, width=128,
+        demos=str(demos), out=str(folder / "run"), epochs=15, batch_size=32, width=128,
         chunk=2, execute=1,
     )  # fmt: skip
     return dp.train(config)
@@ -70,7 +70,7 @@ def test_two_ways_of_acting_are_both_kept():
     sides = torch.tensor([-0.6, 0.6]).repeat(8)[:, None, None]
     batch = dp.Batch({"camera": torch.zeros(16, 3, 36, 36)}, torch.zeros(16, 11), sides)
     generator = torch.Generator().manual_seed(0)
-    for _ in range(400):
+    for _ in range(600):
         optimiser.zero_grad()
         dp.denoising_loss(network, batch, generator).backward()
         optimiser.step()

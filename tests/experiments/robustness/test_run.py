@@ -78,7 +78,7 @@ def test_the_whole_in_little(tmp_path):
     names = list(robustness.MINIATURE_CONDITIONS)
     assert [condition["name"] for condition in content["conditions"]] == names
     assert [(r["cell"], r["condition"]) for r in content["records"]] == [
-        (cell, name) for cell in ("clean", "texture-4") for name in names
+        (cell, name) for cell in ("clean", "lighting-4") for name in names
     ]
     assert {tuple(record["seeds"]) for record in content["records"]} == {
         tuple(content["records"][0]["seeds"])
