@@ -20,10 +20,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from stemob_wrappers.backbones.stored import (
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    StoredNetwork,
+    read_network,
+)
 from stemob_wrappers.diffusion.schedule import SD_SCHEDULE, NoiseSchedule
 
-CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
 TIME_CHANNELS = 128  # of the denoiser
 DILATIONS = (1, 2, 4)
 Network = TypeVar("Network", bound=nn.Module)
@@ -226,25 +230,31 @@ def load_network(kind: type[Network], folder: Path) -> Network:
 
     Raises:
         OSError: a file is missing, or the weights file is truncated or corrupt.
-        ValueError: the weights do not fit the config.
+        ValueError: another class's config, or weights that do not fit it or are not finite.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    return build_network(kind, read_network(folder))
 
-    config: dict[str, Any] = json.loads((folder / CONFIG_FILE).read_text())
-    model = kind(**{k: v for k, v in config.items() if not k.startswith("_")})
-    path = folder / WEIGHTS_FILE
+
+def build_network(kind: type[Network], stored: StoredNetwork) -> Network:
+    """Make a network of what was read.
+
+    Raises:
+        ValueError: another class's config, or weights that do not fit it.
+    """
+    from safetensors.torch import load
+
+    if stored.config["_class_name"] != kind.__name__:
+        raise ValueError(
+            f"{stored.folder} holds a {stored.config['_class_name']}, required is a {kind.__name__}"
+        )
     try:
-        weights = load_file(path)
-    except SafetensorError as error:
-        raise OSError(
-            f"the weights file {path} is truncated or corrupt ({error}); "
-            "install the package again, or train the backbone again"
+        model = kind(**stored.arguments)
+        model.load_state_dict(load(stored.data))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"the weights in {stored.folder / WEIGHTS_FILE} do not fit "
+            f"{stored.folder / CONFIG_FILE}, or that is no {kind.__name__}'s ({error})"
         ) from error
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise ValueError(f"the weights in {path} do not fit {folder / CONFIG_FILE}") from error
     return model.eval()
 
 

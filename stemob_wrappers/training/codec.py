@@ -31,7 +31,7 @@ from torch import nn
 
 from stemob_wrappers import __version__
 from stemob_wrappers.augment import random_conv
-from stemob_wrappers.backbones.load import INDEX_FILE, stem_folder
+from stemob_wrappers.backbones.folder import StemFolder
 from stemob_wrappers.backbones.networks import StemAutoencoder
 from stemob_wrappers.diffusion.schedule import SD_SCHEDULE, NoiseSchedule
 from stemob_wrappers.training.batches import Crops, FrameSource
@@ -161,15 +161,15 @@ def train_backbone(
 def _first_networks(config: TrainConfig, frames: FrameSource) -> Networks:
     """The networks before the first step."""
     if config.start is not None:
-        folder = stem_folder(config.start)
-        index = json.loads((folder / INDEX_FILE).read_text())
-        if "plain" not in index:
+        folder = StemFolder.named(config.start)
+        if folder.plain is None:
             raise ValueError(
-                f"training goes on from a canonical backbone, which has both decoders; {folder} is "
-                "a plain one; name 'embedded-canonical', or the folder that --canonical wrote"
+                "training goes on from a canonical backbone, which has both decoders; "
+                f"{folder.path} is a plain one; name 'embedded-canonical', or the folder that "
+                "--canonical wrote"
             )
-        networks = Networks(StemAutoencoder.from_pretrained(folder / index["plain"] / "vae"))
-        networks.canonical = StemAutoencoder.from_pretrained(folder / "vae").decoder
+        networks = Networks(StemAutoencoder.from_pretrained(folder.plain.path / "vae"))
+        networks.canonical = StemAutoencoder.from_pretrained(folder.path / "vae").decoder
         return networks
     with torch.random.fork_rng(devices=[]):  # the caller's generator stays as it is
         torch.manual_seed(config.seed)
