@@ -20,7 +20,6 @@ from stemob_wrappers.backbones.folder import (
 )
 from stemob_wrappers.backbones.networks import StemAutoencoder, StemDenoiser, build_network
 from stemob_wrappers.backbones.stamp import Stamp
-from stemob_wrappers.backbones.stored import StoredNetwork
 from stemob_wrappers.diffusion.schedule import NoiseSchedule, scheduler_fields
 
 

@@ -77,7 +77,9 @@ def run_study(study: Study, out: Path, *, device: str | None = None) -> list[Row
             if config is None:
                 row = _find(done, Row("raw" + ending)) or _baseline(ending, pairs, study)
             else:
-                pipeline = StemPipeline(config, cache=False, device=device)
+                pipeline = StemPipeline(
+                    config, cache=False, device=device, engine="torch"
+                )  # which gives the latents too
                 row = _find(done, _setting(pipeline, ending))
                 row = row or _measure(pipeline, ending, pairs, study)
             if row not in done:
@@ -166,7 +168,8 @@ def _measure(pipeline: StemPipeline, ending: str, pairs: Pairs, study: Study) ->
             stems[look, start : start + BATCH] = pipeline(frames, noise=noise)
             if start < CONVERGENCE_STATES:
                 tensors = (torch.from_numpy(frames), torch.from_numpy(noise))
-                inverted = pipeline.inverter.latents(*(t.to(pipeline.device) for t in tensors))
+                inverter: Any = pipeline.inverter
+                inverted = inverter.latents(*(t.to(pipeline.device) for t in tensors))
                 latents.append(inverted.float().numpy(force=True))
     inverted = np.concatenate(latents).reshape(looks, -1, *latents[0].shape[1:])
     return dataclasses.replace(

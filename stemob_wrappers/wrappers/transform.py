@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from gymnasium import spaces
 
 from stemob_wrappers.cache import CacheLike, as_cache
@@ -212,4 +211,8 @@ def _extend(space: spaces.Space, added: dict[Path, spaces.Space]) -> spaces.Spac
 def _concatenate(batches: list[Any]) -> Any:
     if len(batches) == 1:
         return batches[0]
-    return np.concatenate(batches) if isinstance(batches[0], np.ndarray) else torch.cat(batches)
+    if isinstance(batches[0], np.ndarray):
+        return np.concatenate(batches)
+    import torch
+
+    return torch.cat(batches)
