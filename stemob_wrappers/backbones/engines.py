@@ -45,6 +45,7 @@ class Engine(Protocol):
         digest: of the backbone.
         alpha_bar: the share of signal variance that is left at the config's level.
         seconds: time spent so far, by stage.
+        lock: held while those are counted; calls may come from several threads.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Engine(Protocol):
     digest: str
     alpha_bar: float
     seconds: dict[str, float]
+    lock: threading.Lock
 
     def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """Shape of the latent, and so of the noise, of a frame: [channels, h, w]."""
@@ -113,6 +115,7 @@ class GraphEngine:
         timestep = schedule.timestep(config.num_steps, config.inversion_steps)
         self.alpha_bar = schedule.alpha_bar(timestep)
         self.seconds = {"network": 0.0}
+        self.lock = threading.Lock()
         network = folder.autoencoder.config
         self._channels = network["layout_channels"] + network["look_channels"]
         self._threads = num_threads(threads)
@@ -143,7 +146,9 @@ class GraphEngine:
             )[0]
             for first in range(0, count, step)
         ]
-        self.seconds["network"] += time.perf_counter() - started
+        took = time.perf_counter() - started
+        with self.lock:
+            self.seconds["network"] += took
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def faithful(self, frames: Any, noise: Any, stems: Any) -> Any:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stemob_wrappers import __version__
-from stemob_wrappers.stem.identity import check_expected
+from stemob_wrappers.stem.identity import fingerprint
 from stemob_wrappers.stem.pipeline import StemPipeline
 
 SIDECAR = "stemob.json"  # in a folder of pictures; VIDEO.stemob.json beside a single video
@@ -183,6 +183,35 @@ def check_expect(
         raise ValueError(
             f"{expect} has stem frames under {', '.join(converted)} alone, but here "
             f"{', '.join(touched)} would be: {', '.join(differing)} differ; pass keys={converted}"
+        )
+
+
+def check_expected(ours: dict[str, Any], expected: str | dict[str, Any]) -> None:
+    """Raise unless an identity is the expected one, given as an identity or a fingerprint.
+
+    Raises:
+        ValueError: another identity; the message shows the fields that differ.
+
+    Example:
+        >>> check_expected({"seed": 0}, {"seed": 0})
+    """
+    if isinstance(expected, str):
+        if expected != fingerprint(ours):
+            raise ValueError(
+                f"expected frames with fingerprint {expected}, but this config gives "
+                f"{fingerprint(ours)}: {json.dumps(ours, sort_keys=True)}; use the config that the "
+                "data was written with, or leave expect out"
+            )
+        return
+    differing = [
+        f"{name}: expected {expected.get(name)!r}, this config gives {ours.get(name)!r}"
+        for name in sorted({*ours, *expected})
+        if ours.get(name) != expected.get(name)
+    ]
+    if differing:
+        raise ValueError(
+            f"these frames would differ from the expected ones ({'; '.join(differing)}); use the "
+            "config that the data was written with, or leave expect out"
         )
 
 

@@ -15,9 +15,8 @@ from stemob_wrappers.cli.app import app
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.datasets import invert_dataset, merge_shards, read_provenance, verify_dataset
 from stemob_wrappers.pictures import read_image, read_video, write_image, write_video
-from stemob_wrappers.stem.identity import check_expected
 from stemob_wrappers.stem.pipeline import StemPipeline
-from stemob_wrappers.stem.provenance import expected_identity
+from stemob_wrappers.stem.provenance import check_expected, expected_identity
 
 CONFIG = StemConfig(inversion_steps=5)
 
