@@ -197,7 +197,7 @@ def test_envs_given_one_seed_have_one_noise_and_episodes_differ():
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
 def test_one_codec_forward_per_frame_size_and_step(mode):
     venv = SyncVectorEnv(env_fns(fakes.TWO_CAMERAS, num_envs=4), autoreset_mode=mode)
-    venv = StemObservation(venv, cache=False)
+    venv = StemObservation(venv, cache=False, engine="torch")
     module = venv.pipelines["front"].inverter.backbone.codec.module
     forwards = []
     first_layer = next(layer for layer in module.modules() if isinstance(layer, torch.nn.Conv2d))
