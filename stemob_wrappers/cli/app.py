@@ -101,6 +101,26 @@ def demo(
 
 
 @app.command()
+def bench(
+    env_id: Annotated[
+        str | None, typer.Argument(help="An env, to measure beside its step.")
+    ] = None,
+    size: Annotated[int, typer.Option(help="Side of the frames, in pixels.")] = 84,
+    backbone: Backbone = "embedded",
+    seconds: Annotated[float, typer.Option(help="How long each figure is measured.")] = 1.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, no table.")] = False,
+) -> None:
+    """Measure what stem frames cost on this machine: can its control loop afford them?"""
+    import json
+
+    from stemob_wrappers.cli import bench as measure
+    from stemob_wrappers.config import StemConfig
+
+    found = measure.bench(StemConfig(backbone=backbone), env_id=env_id, size=size, seconds=seconds)
+    print(json.dumps(found, indent=2)) if as_json else measure.print_bench(found)
+
+
+@app.command()
 def train_backbone(
     out: Annotated[Path, typer.Option(help="Folder for the backbone.")],
     env: Annotated[

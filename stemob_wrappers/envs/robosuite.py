@@ -108,6 +108,7 @@ class RobosuiteEnv(gym.Env[Any, np.ndarray]):
         self.metadata = {**type(self).metadata, "render_fps": max(1, control_freq // chunk)}
 
         self.renders = True  # False leaves frames black, for an observation that nobody looks at
+        self._black = np.zeros((height, width, 3), np.uint8)
         self._renderer = CameraRenderer((height, width), render_quality)
         self._simulator: Any = build_simulator(
             task,
@@ -237,9 +238,8 @@ class RobosuiteEnv(gym.Env[Any, np.ndarray]):
     def _observe(self, states: Observation) -> Observation:
         observation = {}
         for camera in self.cameras:
-            key = f"{camera}_image"
-            blank = np.zeros(self.observation_space[key].shape, np.uint8)
-            observation[key] = self._frame(camera) if self.renders else blank
+            frame = self._frame(camera) if self.renders else self._black.copy()
+            observation[f"{camera}_image"] = frame
         for key, source in self._state_keys.items():
             observation[key] = states[source].astype(np.float32)
         return observation
