@@ -102,10 +102,8 @@ def demo(
 
 @app.command()
 def bench(
-    env_id: Annotated[
-        str | None, typer.Argument(help="An env, to measure beside its step.")
-    ] = None,
-    size: Annotated[int, typer.Option(help="Side of the frames, in pixels.")] = 84,
+    env_id: Annotated[str | None, typer.Argument(help="An env to measure with.")] = None,
+    size: Annotated[int | None, typer.Option(help="Side of the frames, in pixels.")] = None,
     backbone: Backbone = "embedded",
     seconds: Annotated[float, typer.Option(help="How long each figure is measured.")] = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, no table.")] = False,

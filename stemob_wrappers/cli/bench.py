@@ -94,11 +94,9 @@ def print_bench(result: dict[str, Any]) -> None:
     for column in COLUMNS:
         table.add_column(column, overflow="fold")
     for row in result["rows"]:
-        times = [f"{row[column]:.2f}" for column in ("p50 ms", "p95 ms")]
-        share = f"{row['of a 20 Hz tick']:.0%}"
-        table.add_row(
-            row["engine"], str(row["threads"]), row["what"], str(row["frames"]), *times, share
-        )
+        texts = [str(row[column]) for column in COLUMNS[:4]]
+        texts += [f"{row[column]:.2f}" for column in COLUMNS[4:6]]
+        table.add_row(*texts, f"{row[COLUMNS[6]]:.0%}")
     console = Console()
     console.print(table)
     for engine, start in result["start"].items():
