@@ -68,8 +68,9 @@ class Engine(Protocol):
         ...
 
     def faithful(self, frames: Any, noise: Any, stems: Any) -> Any:
-        """Return the stem frames that are meant to look like ``frames``: ``stems``, unless the
-        backbone is a canonical one; then those of its plain decoder.
+        """Return the stem frames that are meant to look like ``frames``.
+
+        These are ``stems``, unless the backbone is a canonical one; then those of its plain decoder.
         """
         ...
 
@@ -162,7 +163,9 @@ class GraphEngine:
         return _open(self.backbone, self._graph, self._threads)
 
 
-def graph_hindrance(config: StemConfig, device: str | None, dtype: str) -> str | None:
+def graph_hindrance(  # noqa: PLR0911  (a reason each)
+    config: StemConfig, device: str | None, dtype: str
+) -> str | None:
     """Why ONNX Runtime cannot run a config here; None where it can.
 
     Example:
@@ -225,8 +228,9 @@ def choose_engine(engine: str, config: StemConfig, device: str | None, dtype: st
 
 
 def num_threads(threads: int | None = None) -> int:
-    """Return how many threads an engine uses: the argument's, or ``STEMOB_THREADS``', or as many
-    as this process has processors, 4 at most.
+    """Return how many threads an engine uses.
+
+    The argument, or ``STEMOB_THREADS``, or as many as this process has processors, 4 at most.
 
     Raises:
         ValueError: not a whole number from 1.

@@ -126,8 +126,9 @@ class FrameInverter:
             return torch.cat([self._invert_chunk(*chunk) for chunk in chunks])
 
     def faithful(self, frames: Any, noise: Any, stems: Any) -> Any:
-        """Return the stem frames that are meant to look like ``frames``: ``stems``, unless the
-        backbone is a canonical one; then those of its plain decoder.
+        """Return the stem frames that are meant to look like ``frames``.
+
+        These are ``stems``, unless the backbone is a canonical one; then those of its plain decoder.
         """
         if self.backbone.plain is None:
             return stems
