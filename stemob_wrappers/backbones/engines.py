@@ -70,7 +70,7 @@ class Engine(Protocol):
     def faithful(self, frames: Any, noise: Any, stems: Any) -> Any:
         """Return the stem frames that are meant to look like ``frames``.
 
-        These are ``stems``, unless the backbone is a canonical one; then those of its plain decoder.
+        These are ``stems``, save for a canonical backbone: then those of its plain decoder.
         """
         ...
 
