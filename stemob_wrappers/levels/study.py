@@ -148,7 +148,9 @@ def run_study(study: Study, out: Path, *, device: str | None = None) -> list[Row
             if config is None:
                 row = _find(done, Row("raw" + ending)) or _baseline(ending, pairs, study)
             else:
-                pipeline = StemPipeline(config, cache=False, device=device)
+                pipeline = StemPipeline(
+                    config, cache=False, device=device, engine="torch"
+                )  # for latents
                 row = _find(done, _setting(pipeline, ending))
                 row = row or _measure(pipeline, ending, pairs, study)
             if row not in done:
