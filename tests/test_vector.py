@@ -297,14 +297,14 @@ def test_raw_frames_are_kept_beside_the_stem_frames():
 @pytest.mark.parametrize("vectorise", ["sync", "async", "vector_entry_point"])
 def test_the_spec_never_builds_an_unwrapped_env(vectorise):
     if "fake/Torch-v0" not in gym.registry:
-        gym.register("fake/Torch-v0", vector_entry_point=lambda **kwargs: TorchFrames(**kwargs))
+        gym.register("fake/Torch-v0", vector_entry_point=TorchFrames)
     id = "fake/Torch-v0" if vectorise == "vector_entry_point" else "fakes:fake/Frame-v0"
     venv = StemObservation(gym.make_vec(id, num_envs=2, vectorization_mode=vectorise), **TINY)
     try:
         for wrapped in (venv, gym.wrappers.vector.RecordEpisodeStatistics(venv)):
             spec = wrapped.spec
             assert spec is not None
-            assert spec.id == id.split(":")[-1]
+            assert spec.id == id.rsplit(":", maxsplit=1)[-1]
             with pytest.raises(gym.error.Error, match="wrap it again"):
                 gym.make_vec(spec)
     finally:

@@ -40,8 +40,10 @@ UsageError: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__nam
 
 
 def main() -> None:
-    """Run the command line and exit: 0 if all is well, 1 if something was found to be wrong, 2 if
-    the command could not do what it was told; then one line says why.
+    """Run the command line and exit.
+
+    The code is 0 if all is well, 1 if something was found to be wrong, and 2 if the command could
+    not do what it was told; then one line says why.
     """
     from gymnasium.error import Error as GymnasiumError
 
