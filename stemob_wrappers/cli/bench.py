@@ -87,8 +87,8 @@ def print_bench(result: dict[str, Any]) -> None:
     """Print what :func:`bench` found as a table."""
     machine = result["machine"]
     title = (
-        f"{result.get('env', 'stem frames')}: {machine['processors']} processors, {machine['matmul_gflops']:.0f} GFLOP/s matmul, "
-        f"load {machine['load']:.1f}"
+        f"{result.get('env', 'stem frames')}: {machine['processors']} processors, "
+        f"{machine['matmul_gflops']:.0f} GFLOP/s matmul, load {machine['load']:.1f}"
     )
     table = Table(title=title)
     for column in COLUMNS:
