@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,6 @@ import torch
 from stemob_wrappers.backbones.codecs import IdentityCodec, LatentCodec, wrap_autoencoder
 from stemob_wrappers.backbones.digest import Network, Tensor, model_digest
 from stemob_wrappers.backbones.folder import (
-    EMBEDDED,
     StemFolder,
     is_stem_folder,
     stem_folder,
@@ -55,6 +55,15 @@ class Backbone:
 
 _loaded: dict[tuple[Any, ...], tuple[Stamp, Backbone]] = {}
 _lock = threading.Lock()
+
+
+def _take_fresh_lock() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # a thread that is not in the child may have held it
+    os.register_at_fork(after_in_child=_take_fresh_lock)
 
 
 def load_backbone(
@@ -110,13 +119,15 @@ def _load(
     dtype: torch.dtype,
 ) -> Backbone:
     folder = stem_folder(name)
+    ours = is_stem_folder(folder)
     if revision is not None and folder.is_dir():
-        kind = "an embedded backbone" if name in EMBEDDED else "a local folder"
-        raise ValueError(
-            f"revision={revision!r} names a version of a hub model, but {name!r} is {kind}, which "
-            "has none: leave revision out"
+        said = (
+            f"revision={revision!r} names a version of a hub model; backbone {name!r} is a folder"
         )
-    if is_stem_folder(folder):
+        if ours:
+            raise ValueError(f"{said} that has none: leave revision out")
+        warnings.warn(f"{said}, which is loaded as it is", stacklevel=3)
+    if ours:
         backbone = _load_stem(StemFolder(name, folder), codec, denoiser)
     elif folder.is_dir() or "/" in name:
         backbone = _load_diffusers(name, codec, revision, denoiser)

@@ -110,9 +110,9 @@ def _clean(model: Any) -> None:
 
 def _dimmed(model: Any) -> None:
     for light in (model.light_diffuse, model.light_ambient):
-        light *= 0.3
+        light[:] = 0.3 * light
     for light in (model.vis.headlight.diffuse, model.vis.headlight.ambient):
-        light *= 0.3
+        light[:] = 0.3 * light
 
 
 def _recoloured(model: Any) -> None:

@@ -56,9 +56,8 @@ def play(venv, steps=7):
 
 
 def assert_same(first, second):
-    for one, other in zip(first, second, strict=True):
-        if not isinstance(one, dict):
-            one, other = {"": one}, {"": other}
+    for pair in zip(first, second, strict=True):
+        one, other = (part if isinstance(part, dict) else {"": part} for part in pair)
         assert one.keys() == other.keys()
         for key in one:
             assert one[key].dtype == other[key].dtype
