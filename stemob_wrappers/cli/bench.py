@@ -72,7 +72,7 @@ def bench(
     if env_id is not None:
         result["env"] = env_id
         result["env_step_ms"], cameras, shape = _env_step(env_id, size, seconds)
-        situations = {f"{env_id}, one step": cameras, f"8 x {env_id}": 8 * cameras}
+        situations = {"one step": cameras, "8 envs": 8 * cameras}
     result["start"] = {engine: _first_frame(config, engine, shape[0]) for engine in engines}
     result["rows"] = [
         _measure(config, engine, threads, what, (count, *shape, 3), seconds)
@@ -87,8 +87,8 @@ def print_bench(result: dict[str, Any]) -> None:
     """Print what :func:`bench` found as a table."""
     machine = result["machine"]
     title = (
-        f"{machine['processors']} processors, {machine['matmul_gflops']:.0f} GFLOP/s matmul, "
-        f"load {machine['load']:.1f}"
+        f"{result.get('env', 'stem frames')}: {machine['processors']} processors, "
+        f"{machine['matmul_gflops']:.0f} GFLOP/s matmul, load {machine['load']:.1f}"
     )
     table = Table(title=title)
     for column in COLUMNS:

@@ -29,4 +29,5 @@ def test_every_engine_and_situation_is_measured():
 def test_an_env_counts_its_cameras_and_its_own_step():
     text = run("fakes:fake/Frame-v0", "--backbone", "embedded-canonical")
     assert "fakes:fake/Frame-v0 itself" in text
-    assert "20 Hz tick" in text
+    assert "of a 20 Hz" in text
+    assert "one step" in text
