@@ -7,7 +7,7 @@ import dataclasses
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import numpy as np
@@ -121,7 +121,7 @@ class FrameInverter:
         """Return the stem frames of uint8 ``frames`` [N, H, W, 3] under ``noise`` [N, C, h, w]."""
         frames = _as_tensor(frames).to(self._device)
         noise = _as_tensor(noise).to(self._device, self._dtype)
-        chunks = zip(frames.split(self.max_batch), noise.split(self.max_batch), strict=True)
+        chunks = self._chunks(frames, noise)
         with _torch_threads(self._threads):
             return torch.cat([self._invert_chunk(*chunk) for chunk in chunks])
 
@@ -133,13 +133,15 @@ class FrameInverter:
         if self.backbone.plain is None:
             return stems
         plain = dataclasses.replace(self.backbone.plain, denoiser=self.backbone.denoiser)
-        settings = {"device": self._device, "dtype": self._dtype, "threads": self._threads}
-        return FrameInverter(plain, self.config, **settings)(frames, noise)
+        inverter = FrameInverter(
+            plain, self.config, device=self._device, dtype=self._dtype, threads=self._threads
+        )
+        return inverter(frames, noise)
 
     @torch.inference_mode()
     def latents(self, frames: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """Return what would be decoded: the inverted latents of uint8 frames, [N, C, h, w]."""
-        chunks = zip(frames.split(self.max_batch), noise.split(self.max_batch), strict=True)
+        chunks = self._chunks(frames, noise)
         encode = self.backbone.codec.encode
         return torch.cat(
             [
@@ -147,6 +149,13 @@ class FrameInverter:
                 for part, field in chunks
             ]
         )
+
+    def _chunks(
+        self, frames: torch.Tensor, noise: torch.Tensor
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for start in range(0, len(frames), self.max_batch):
+            rows = slice(start, start + self.max_batch)
+            yield frames[rows], noise[rows]
 
     def _invert_chunk(self, frames: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         count, height, width = frames.shape[:3]
@@ -264,12 +273,13 @@ def _as_dtype(dtype: str) -> torch.dtype:
 def _as_tensor(array: Any) -> torch.Tensor:
     """Return a tensor of an array; torch refuses read-only memory and negative strides."""
     if isinstance(array, np.ndarray):
-        return torch.from_numpy(np.require(array, requirements=["C", "W"]))
+        writable: Any = np.require(array, requirements=["C", "W"])
+        return torch.as_tensor(writable)
     return array
 
 
 @contextlib.contextmanager
-def _torch_threads(threads: int | None) -> Iterator[None]:
+def _torch_threads(threads: int | None) -> Generator[None]:
     """Let PyTorch use so many threads within; the number is the process's, so it is put back."""
     before = torch.get_num_threads()
     wanted = torch_threads(threads, before)

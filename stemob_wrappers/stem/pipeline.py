@@ -52,7 +52,7 @@ class StemStats:
     misses: int = 0
     inverter_calls: int = 0
     psnr_db: float | None = None
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict[str, float])
 
 
 class StemPipeline:
