@@ -57,8 +57,8 @@ class RobosuiteEnv(gym.Env[Any, np.ndarray]):
             a GPU take most of a step. "full" renders as robosuite does: choose it beside frames
             that robosuite rendered, such as published demonstrations.
         control_freq: actions per simulated second.
-        chunk: actions of a step, for policies that plan several at once: only the observation after
-            the last is rendered, which takes most of the time. Rewards are added up.
+        chunk: actions of a step, as `stemob_wrappers.wrappers.chunk.ActionChunk` has them for any
+            env.
         hard_reset: whether every reset builds the model anew.
         render_mode: None or "rgb_array": `render` gives the first camera's frame (without cameras:
             "agentview").
@@ -107,6 +107,8 @@ class RobosuiteEnv(gym.Env[Any, np.ndarray]):
         self.render_mode = render_mode
         self.metadata = {**type(self).metadata, "render_fps": max(1, control_freq // chunk)}
 
+        self.renders = True  # False leaves frames black, for an observation that nobody looks at
+        self._black = np.zeros((height, width, 3), np.uint8)
         self._renderer = CameraRenderer((height, width), render_quality)
         self._simulator: Any = build_simulator(
             task,
@@ -234,7 +236,10 @@ class RobosuiteEnv(gym.Env[Any, np.ndarray]):
         return self._renderer.frame(self.model, self.data, camera)
 
     def _observe(self, states: Observation) -> Observation:
-        observation = {f"{camera}_image": self._frame(camera) for camera in self.cameras}
+        observation = {}
+        for camera in self.cameras:
+            frame = self._frame(camera) if self.renders else self._black.copy()
+            observation[f"{camera}_image"] = frame
         for key, source in self._state_keys.items():
             observation[key] = states[source].astype(np.float32)
         return observation

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import as_completed
 from pathlib import Path
 
+from rich.console import Console
 from rich.progress import track
 
 from stemob_wrappers.renders.files import is_done, scene_path, write_scene
@@ -46,7 +47,13 @@ def fill(plans: Sequence[ScenePlan], folder: Path, workers: int = 1) -> list[Pat
         with spawn_pool(min(workers, len(missing))) as pool:
             futures = [pool.submit(_render, plan, folder) for plan in missing]
             try:
-                for future in track(as_completed(futures), "Scenes", total=len(futures)):
+                done = track(
+                    as_completed(futures),
+                    "Scenes",
+                    total=len(futures),
+                    console=Console(stderr=True),
+                )
+                for future in done:
                     future.result()
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 from rich.progress import track
 
 from stemob_wrappers.renders.stages.layouts import draw_layout, lay_out, positions
@@ -83,11 +84,12 @@ def render_pairs(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # what this env has nothing of is left out
         perturbed = ScenePerturbation(env, list(FACTORS), severity, seed, split=split)
+    console = Console(stderr=True)
     try:
         simulation = find_simulation(env)
         layouts = [
             draw_layout(env, simulation, seed * 1_000_003 + index, manipulating)
-            for index in track(range(states), "states", transient=True)
+            for index in track(range(states), "states", transient=True, console=console)
         ]
         names, points = positions(simulation, layouts)
         frames = np.empty((appearances, states, size, size, 3), np.uint8)
@@ -99,7 +101,7 @@ def render_pairs(
                 simulation.edit = simulation.new_edit()  # carries what stands beside
             edit = simulation.edit
             assert edit is not None, "a reset puts one in force"
-            shown = track(layouts, f"appearance {appearance}", transient=True)
+            shown = track(layouts, f"appearance {appearance}", transient=True, console=console)
             for index, layout in enumerate(shown):
                 lay_out(simulation, layout)
                 edit.geoms[:] = layout.beside

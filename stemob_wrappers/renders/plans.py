@@ -82,7 +82,7 @@ def plan_scenes(
 
     Example:
         >>> [plan.source for plan in plan_scenes(3)]
-        ['procedural', 'robosuite', 'robosuite']
+        ['procedural', 'gymnasium', 'robosuite']
     """
     _check_count(num_scenes)
     if unknown := sorted(set(shares) - set(TRAIN_TASKS)):

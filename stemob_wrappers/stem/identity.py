@@ -31,7 +31,7 @@ def frame_digest(frame: NDArray[np.uint8]) -> bytes:
 def identity(config: StemConfig, weights: str) -> dict[str, Any]:
     """Return what decides the bytes, as JSON.
 
-    The digest of the weights stands in place of the names that they were found under.
+    The config, with the digest of the weights in place of the names they were found under.
 
     Example:
         >>> identity(StemConfig(), "ab12")["weights"]
@@ -63,7 +63,7 @@ def installed_versions() -> dict[str, str]:
         >>> "torch" in installed_versions()
         True
     """
-    found = {}
+    found: dict[str, str] = {}
     for package in PACKAGES:
         try:
             found[package] = version(package)

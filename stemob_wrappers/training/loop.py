@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeRemainingColumn
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -77,7 +78,10 @@ def optimise(
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns) as progress, open(out / LOG_FILE, "a") as log:
+    with (
+        Progress(*columns, console=Console(stderr=True)) as progress,
+        open(out / LOG_FILE, "a") as log,
+    ):
         task = progress.add_task("training", total=run.steps, completed=first, note="")
         for step in range(first, run.steps):
             for group in optimiser.param_groups:
