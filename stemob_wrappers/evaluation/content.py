@@ -160,7 +160,7 @@ class _Content:
         self._seen[id(value)] = value
         return [kind, *self._parts(value)]
 
-    def _parts(self, value: Any) -> list[Any]:
+    def _parts(self, value: Any) -> list[Any]:  # noqa: C901, PLR0911  (a row of cases)
         if type(value) in (list, tuple):
             return [self.of(part) for part in value]
         if type(value) in (set, frozenset):

@@ -82,13 +82,11 @@ def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
         return json.loads(sidecar.read_text())
     if path.is_dir() or not (is_hdf5(path) or _starts_as_hdf5(path)):
         raise ValueError(_no_provenance(path))
-    import h5py
-
-    with h5py.File(path, "r") as file:
-        attributes = file["data"].attrs if "data" in file else {}
+    with open_hdf5(path) as file:
+        attributes: Any = file["data"].attrs if "data" in file else {}
         if f"{PREFIX}fingerprint" not in attributes:
             raise ValueError(_no_provenance(path))
-        stored = {
+        stored: dict[str, str] = {
             name.removeprefix(PREFIX): str(attributes[name])
             for name in attributes
             if name.startswith(PREFIX)
@@ -196,7 +194,7 @@ def check_expect(
     if expected is expect:
         return
     made_by = read_provenance(os.fspath(expect))  # type: ignore[arg-type]
-    converted = made_by.get("converted") or made_by["selection"].get("keys") or []
+    converted: list[str] = made_by.get("converted") or made_by["selection"].get("keys") or []
     if not {*images} & {*converted, *made_by.get("left_out", ())}:
         return  # the env has other names, such as that of a lone image
     differing = [key for key in images if (key in touched) != (key in converted)]
@@ -234,6 +232,20 @@ def check_expected(ours: dict[str, Any], expected: str | dict[str, Any]) -> None
             f"these frames would differ from the expected ones ({'; '.join(differing)}); use the "
             "config that the data was written with, or leave expect out"
         )
+
+
+def open_hdf5(path: Path) -> Any:
+    """Open an HDF5 file to read; h5py's own errors do not name it.
+
+    Raises:
+        OSError: it is missing, or no HDF5 file.
+    """
+    import h5py  # pyright: ignore[reportMissingTypeStubs]
+
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise type(error)(f"{path} cannot be read as HDF5 ({error})") from error
 
 
 def is_hdf5(path: Path) -> bool:
