@@ -1,0 +1,195 @@
+"""Files of rendered views to train on: which scenes there are, and how a folder is filled.
+
+    python -m stemob_wrappers.renders.views --out DIR --num-scenes 400 --workers 2
+
+Each file holds the G-buffers (`gbuffer`) of the views of one scene. Files that are there and whole
+are kept, so that an interrupted run goes on; the bytes do not depend on the number of workers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+from safetensors.numpy import save_file
+
+from stemob_wrappers.renders.files import default_scenes_dir
+from stemob_wrappers.renders.gbuffer import BufferRenderer, Buffers, add_lights, looking_through
+from stemob_wrappers.renders.paint import ORBIT_CAMERA, surfaces
+from stemob_wrappers.renders.stages.crowded import crowded_stage
+from stemob_wrappers.renders.stages.sources import build_stage
+from stemob_wrappers.renders.stages.stage import Stage, move_to
+from stemob_wrappers.scene.gl import ensure_gl
+from stemob_wrappers.splits import TRAIN_ROBOTS, TRAIN_TASKS
+from stemob_wrappers.work import _end_with_parent
+
+FORMAT = 1
+PATTERN = "views-*.safetensors"
+ROLES = ("floor", "wall", "fixture", "object", "robot")
+FLAT_FRAME = 6.0  # grey levels: a frame that varies less shows nothing
+TRIES = 5  # draws of a state before a flat frame is taken as it is
+SHADOWED = 0.4  # share of views whose lights are rendered with shadows
+SOURCES = {"robosuite": 0.55, "procedural": 0.4, "gymnasium": 0.05}
+VIEWS = {"robosuite": 96, "procedural": 32, "gymnasium": 32}  # a scene
+
+
+@dataclass(frozen=True)
+class ViewsPlan:
+    """All that decides the bytes of one file."""
+
+    seed: int
+    index: int
+    source: str
+    task: str
+    robot: str
+    size: int
+    views: int
+    format: int = FORMAT
+
+
+def plan_views(
+    num_scenes: int, *, seed: int = 0, size: int = 128, without: Sequence[str] = ()
+) -> list[ViewsPlan]:
+    """Decide what each scene is; the first n plans do not depend on how many follow.
+
+    Args:
+        num_scenes: how many.
+        seed: base seed of all draws.
+        size: side of the square frames in pixels.
+        without: robosuite tasks that are left out, to choose a backbone on.
+
+    Raises:
+        ValueError: a count is below 1, or a task is unknown.
+    """
+    if num_scenes < 1 or size < 1:
+        raise ValueError(f"Need num_scenes >= 1 and size >= 1, got {num_scenes} and {size}.")
+    if unknown := sorted(set(without) - set(TRAIN_TASKS["robosuite"])):
+        raise ValueError(f"Unknown tasks {unknown}; choose from {TRAIN_TASKS['robosuite']}.")
+    tasks = {**TRAIN_TASKS}
+    tasks["robosuite"] = tuple(t for t in tasks["robosuite"] if t not in without)
+    plans = []
+    for index in range(num_scenes):
+        rng = np.random.default_rng([seed, index, 0])
+        source = str(rng.choice(list(SOURCES), p=list(SOURCES.values())))
+        task = str(rng.choice(tasks[source]))
+        robot = str(rng.choice(TRAIN_ROBOTS)) if source == "robosuite" else ""
+        plans.append(ViewsPlan(seed, index, source, task, robot, size, VIEWS[source]))
+    return plans
+
+
+def render_views(plan: ViewsPlan) -> Buffers:
+    """Render the views of a plan, stacked; with role and surface of each geom.
+
+    Returns:
+        what `BufferRenderer.buffers` gives with the views as first axis; role: int8 [G], place in
+        `ROLES`, -1 for what is never drawn; surface: int16 [G], geoms that share one look.
+    """
+    rng = np.random.default_rng([plan.seed, plan.index, 1])
+    stage = _stage(plan, rng)
+    add_lights(stage.spec)
+    stage.spec.worldbody.add_camera(name=ORBIT_CAMERA, pos=[1, 0, 1])
+    model = stage.spec.compile()
+    data = mujoco.MjData(model)
+    renderer = BufferRenderer(model, stage.visible_groups, plan.size)
+    rows = []
+    try:
+        for _ in range(plan.views):
+            state = stage.draw_state(model, data, rng)
+            for _ in range(TRIES):  # a camera inside a wall or an object shows nothing
+                model.body_pos[:], model.body_quat[:] = state.body_pos, state.body_quat
+                with looking_through(model, state.view):
+                    move_to(model, data, state.qpos)
+                    if renderer.nominal(data, state.view.camera).std() > FLAT_FRAME:
+                        break
+                state = stage.draw_state(model, data, rng)
+            model.body_pos[:], model.body_quat[:] = state.body_pos, state.body_quat
+            with looking_through(model, state.view):
+                move_to(model, data, state.qpos)
+                shadows = bool(rng.random() < SHADOWED)
+                rows.append(
+                    renderer.buffers(data, state.view.camera, _light_directions(rng), shadows)
+                )
+    finally:
+        renderer.close()
+    stacked = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    role, surface = np.full(model.ngeom, -1, np.int8), np.full(model.ngeom, -1, np.int16)
+    for number, found in enumerate(surfaces(model, stage.visible_groups)):
+        role[list(found.geoms)], surface[list(found.geoms)] = ROLES.index(found.role), number
+    return {**stacked, "role": role, "surface": surface}
+
+
+def _stage(plan: ViewsPlan, rng: np.random.Generator) -> Stage:
+    if plan.source == "robosuite":
+        return crowded_stage(plan.task, plan.robot, seed=int(rng.integers(2**31)))
+    return build_stage(plan.source, plan.task, plan.robot, rng)
+
+
+def _light_directions(rng: np.random.Generator) -> NDArray[np.float64]:
+    azimuth, height = rng.uniform(-np.pi, np.pi, 3), rng.uniform(0.45, 1.4, 3)
+    level = np.cos(height)
+    return np.stack([np.cos(azimuth) * level, np.sin(azimuth) * level, np.sin(height)], axis=1)
+
+
+def write_views(plan: ViewsPlan, folder: Path) -> Path:
+    """Render a plan into its file; the file appears under its name only when it is whole."""
+    path = views_path(plan, folder)
+    partial = folder / f".{path.name}.{os.getpid()}.partial"
+    try:
+        buffers = {k: np.ascontiguousarray(v) for k, v in render_views(plan).items()}
+        save_file(buffers, partial, metadata={"plan": json.dumps(asdict(plan), sort_keys=True)})
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def views_path(plan: ViewsPlan, folder: Path) -> Path:
+    """Where a folder has the file of a plan; another plan has another name."""
+    return folder / f"views-{plan.seed}-{plan.index:05d}-{plan.task}{plan.robot}.safetensors"
+
+
+def fill_views(plans: Iterable[ViewsPlan], folder: Path, workers: int = 1) -> list[Path]:
+    """Render what a folder lacks of the planned files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    plans = list(plans)
+    missing = [plan for plan in plans if not views_path(plan, folder).exists()]
+    if missing:
+        ensure_gl()
+        # A render context does not survive a fork, hence fresh processes.
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, context, _end_with_parent) as pool:
+            futures = [pool.submit(write_views, plan, folder) for plan in missing]
+            for future in track(as_completed(futures), "views", total=len(futures)):
+                future.result()
+    return [views_path(plan, folder) for plan in plans]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line: ``python -m stemob_wrappers.renders.views``."""
+    parser = argparse.ArgumentParser(description="Render views for training a backbone.")
+    parser.add_argument("--out", type=Path, default=default_scenes_dir().parent / "views")
+    parser.add_argument("--num-scenes", type=int, default=400)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--without", nargs="*", default=(), help="tasks to choose on, left out")
+    given = parser.parse_args(arguments)
+    plans = plan_views(
+        given.num_scenes, seed=given.seed, size=given.size, without=given.without
+    )
+    paths = fill_views(plans, given.out, given.workers)
+    print(f"{len(paths)} files of views in {given.out}")
+
+
+if __name__ == "__main__":
+    main()
