@@ -137,7 +137,8 @@ class BufferRenderer:
         mujoco.mjr_render(self._rect, scene, self._renderer._mjr_context)
         pixels, depth = self._read()
         near, far = scene.camera[0].frustum_near, scene.camera[0].frustum_far
-        return pixels, near / (1 - depth * (1 - near / far))
+        # mujoco.Renderer has depth read as 0 for far and 1 for near.
+        return pixels, near / (near / far + depth * (1 - near / far))
 
     def _ids(self) -> NDArray[np.int16]:
         """The geom of each pixel of the scene that was drawn last."""

@@ -38,6 +38,7 @@ PATTERN = "views-*.safetensors"
 ROLES = ("floor", "wall", "fixture", "object", "robot")
 FLAT_FRAME = 6.0  # grey levels: a frame that varies less shows nothing
 TRIES = 5  # draws of a state before a flat frame is taken as it is
+SCENES_A_WORKER = 10  # robosuite and OpenGL give back little of what a scene takes
 SHADOWED = 0.4  # share of views whose lights are rendered with shadows
 SOURCES = {"robosuite": 0.55, "procedural": 0.4, "gymnasium": 0.05}
 VIEWS = {"robosuite": 96, "procedural": 32, "gymnasium": 32}  # a scene
@@ -167,7 +168,9 @@ def fill_views(plans: Iterable[ViewsPlan], folder: Path, workers: int = 1) -> li
         ensure_gl()
         # A render context does not survive a fork, hence fresh processes.
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, context, _end_with_parent) as pool:
+        with ProcessPoolExecutor(
+            workers, context, _end_with_parent, max_tasks_per_child=SCENES_A_WORKER
+        ) as pool:
             futures = [pool.submit(write_views, plan, folder) for plan in missing]
             for future in track(as_completed(futures), "views", total=len(futures)):
                 future.result()

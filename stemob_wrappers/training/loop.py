@@ -34,6 +34,7 @@ def optimise(
     out: Path,
     *,
     save_every: int = 500,
+    saved: Callable[[int], None] | None = None,
 ) -> None:
     """Train ``model`` with AdamW, a cosine schedule and an average of its weights.
 
@@ -45,11 +46,13 @@ def optimise(
             settings is refused.
         out: folder for the checkpoint and ``losses.csv``.
         save_every: steps between two checkpoints.
+        saved: called with the number of steps done after each checkpoint.
 
     Raises:
         ValueError: the checkpoint in ``out`` belongs to other settings.
     """
-    optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=1e-4)
+    trained = [weights for weights in model.parameters() if weights.requires_grad]
+    optimiser = torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=1e-4)
     checkpoint = out / CHECKPOINT_FILE
     first = _load_checkpoint(checkpoint, config, model, average, optimiser)
     started = time.monotonic()
@@ -75,6 +78,8 @@ def optimise(
             if (step + 1) % save_every == 0 or step + 1 == config.steps:
                 log.flush()
                 _save_checkpoint(checkpoint, config, step + 1, model, average, optimiser)
+                if saved is not None:
+                    saved(step + 1)
             progress.advance(task)
 
 
@@ -126,10 +131,10 @@ def _load_checkpoint(
         return 0
     with safe_open(path, "pt") as file:
         metadata = file.metadata()
-    saved = json.loads(metadata["config"])
-    if saved != dataclasses.asdict(config):
+    was, now = json.loads(metadata["config"]), json.loads(json.dumps(dataclasses.asdict(config)))
+    if was != now:
         raise ValueError(
-            f"{path} was written with {saved}, this run has {dataclasses.asdict(config)}; "
+            f"{path} was written with {was}, this run has {now}; "
             "use the same settings, or another --out"
         )
     tensors = load_file(path)

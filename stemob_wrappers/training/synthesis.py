@@ -65,7 +65,7 @@ class Lights(NamedTuple):
     """The light in N views; all colours are linear factors of the albedo.
 
     Attributes:
-        ambient, headlight: float [N, 3]; the latter shines from the camera.
+        ambient, headlight: float [N, 3]; the latter shines from the camera, in parallel.
         shadowed: float [N, 3, 3], colours of the three lights that were rendered with shadows.
         directions: float [N, K, 3], unit vectors towards lights without shadows.
         colours: float [N, K, 3], of those.
@@ -231,7 +231,7 @@ def shade(crops: Crops, albedo: torch.Tensor, gloss: torch.Tensor, lights: Light
     def wide(colours: torch.Tensor) -> torch.Tensor:
         return colours[:, None, None]
 
-    facing = (crops.normals * crops.towards).sum(-1, keepdim=True).clamp_min(0)
+    facing = (crops.normals * wide(crops.backward)).sum(-1, keepdim=True).clamp_min(0)
     light = wide(lights.ambient) + wide(lights.headlight) * facing
     for lamp in range(3):
         light = light + wide(lights.shadowed[:, lamp]) * crops.lit[..., lamp : lamp + 1]
@@ -239,7 +239,7 @@ def shade(crops: Crops, albedo: torch.Tensor, gloss: torch.Tensor, lights: Light
     for lamp in range(lights.directions.shape[1]):
         direction, colour = wide(lights.directions[:, lamp]), wide(lights.colours[:, lamp])
         light = light + colour * (crops.normals * direction).sum(-1, keepdim=True).clamp_min(0)
-        halfway = F.normalize(crops.towards + direction, dim=-1)
+        halfway = F.normalize(wide(crops.backward) + direction, dim=-1)
         mirrored = (crops.normals * halfway).sum(-1).clamp_min(0)
         mirrored = mirrored ** lights.shininess.view(-1, 1, 1)
         shine = shine + colour * (gloss * mirrored)[..., None]

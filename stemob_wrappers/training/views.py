@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from stemob_wrappers.renders.gbuffer import pixel_rays
 from stemob_wrappers.renders.views import PATTERN, ROLES
 
 SIZES = (64, 72, 84, 84, 96, 112, 128)  # of the frames that crops are of
@@ -29,24 +28,25 @@ class Crops(NamedTuple):
         nominal, albedo: float [N, h, w, 3] in [0, 1].
         lit: float [N, h, w, 3] in [0, 1], white surfaces under three shadowed lights.
         normals: float [N, h, w, 3], unit vectors; 0 in the sky.
-        towards: float [N, h, w, 3], unit vectors towards the camera.
         uv: float [N, h, w, 2], places on the surface.
         geoms: int64 [N, h, w], from 0 to G - 1.
         colours: float [N, G, 3] in [0, 1], mean albedo.
         roles: int64 [N, G], places in ``ROLES``, or ``SKY``.
         surfaces: int64 [N, G], geoms that share one look; -1 for the sky and what is never drawn.
+        backward: float [N, 3], the direction from what is seen to the camera: MuJoCo's headlight
+            and its highlights know no other.
     """
 
     nominal: torch.Tensor
     albedo: torch.Tensor
     lit: torch.Tensor
     normals: torch.Tensor
-    towards: torch.Tensor
     uv: torch.Tensor
     geoms: torch.Tensor
     colours: torch.Tensor
     roles: torch.Tensor
     surfaces: torch.Tensor
+    backward: torch.Tensor
 
     def of_pixels(self, values: torch.Tensor) -> torch.Tensor:
         """What a table of geoms [N, G, ...] has for each pixel, [N, h, w, ...]."""
@@ -97,7 +97,7 @@ class ViewSource:
         geoms = 1 + max(len(row["roles"]) for row in rows)
         stacked = {
             name: torch.stack([row[name] for row in rows])
-            for name in ("nominal", "albedo", "lit", "normals", "towards", "uv")
+            for name in ("nominal", "albedo", "lit", "normals", "uv")
         }
         ids = torch.stack([row["geoms"] for row in rows])
         crops = Crops(
@@ -106,13 +106,14 @@ class ViewSource:
             colours=torch.stack([_padded(row["colours"], geoms, 0.5) for row in rows]),
             roles=torch.stack([_padded(row["roles"], geoms, SKY) for row in rows]),
             surfaces=torch.stack([_padded(row["surfaces"], geoms, -1) for row in rows]),
+            backward=torch.stack([row["backward"] for row in rows]),
         )
         return mirrored(crops) if rng.random() < 0.5 else crops
 
 
 def mirrored(crops: Crops) -> Crops:
     """The crops seen in a mirror: each pixel keeps its surface and its light."""
-    pixels = ("nominal", "albedo", "lit", "normals", "towards", "uv", "geoms")
+    pixels = ("nominal", "albedo", "lit", "normals", "uv", "geoms")
     return crops._replace(**{name: getattr(crops, name).flip(2) for name in pixels})
 
 
@@ -139,19 +140,17 @@ def _crop(
     def window(values: torch.Tensor) -> torch.Tensor:
         return values[rows[:, None], columns]
 
-    rays = torch.from_numpy(pixel_rays(full, float(read("fovy"))))
-    towards = -window(rays) @ read("rotation").T
     return {
         "nominal": window(read("nominal")) / 255,
         "albedo": window(read("albedo")) / 255,
         "lit": window(read("lit")) / 255,
         "normals": window(read("normals")) / 127,
-        "towards": torch.nn.functional.normalize(towards, dim=-1),
         "uv": window(read("uv")).float(),
         "geoms": window(ids),
         "colours": read("colours") / 255,
         "roles": roles,
         "surfaces": file.get_tensor("surface").long(),
+        "backward": read("rotation")[:, 2],
     }
 
 
