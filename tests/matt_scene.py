@@ -23,7 +23,7 @@ XML = f"""
   </asset>
   <default><geom material="matt"/></default>
   <worldbody>
-    <light type="directional" dir="{' '.join(str(-x) for x in LIGHT)}" diffuse=".5 .4 .3"
+    <light type="directional" dir="{" ".join(str(-x) for x in LIGHT)}" diffuse=".5 .4 .3"
            ambient="0 0 0" specular="0 0 0"/>
     <camera name="front" pos="1 .2 .8" xyaxes="-.2 1 0 -.6 -.12 1" fovy="50"/>
     <geom name="floor" type="plane" size="2 2 .1" pos="0 0 -.4" material="tiles"/>

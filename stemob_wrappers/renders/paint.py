@@ -31,7 +31,7 @@ REPAINT = {
     "object": (0.5, 0.35),
     "robot": (0.3, 0.3),
 }
-FIXTURE_NAMES = ("table", "bin", "peg", "arena")
+FIXTURE_NAMES = ("table", "bin", "peg", "arena", "retainingwall")
 ROBOT_NAMES = ("robot", "gripper", "mount", "fixed_mount", "arm", "torso", "base")
 
 SAVED_FIELDS = (

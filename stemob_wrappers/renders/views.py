@@ -27,10 +27,11 @@ from stemob_wrappers.renders.files import default_scenes_dir
 from stemob_wrappers.renders.gbuffer import BufferRenderer, Buffers, add_lights, looking_through
 from stemob_wrappers.renders.paint import ORBIT_CAMERA, surfaces
 from stemob_wrappers.renders.stages.crowded import crowded_stage
+from stemob_wrappers.renders.stages.metaworld import metaworld_stage
 from stemob_wrappers.renders.stages.sources import build_stage
 from stemob_wrappers.renders.stages.stage import Stage, move_to
 from stemob_wrappers.scene.gl import ensure_gl
-from stemob_wrappers.splits import TRAIN_ROBOTS, TRAIN_TASKS
+from stemob_wrappers.splits import METAWORLD_SCENES, TRAIN_ROBOTS, TRAIN_TASKS
 from stemob_wrappers.work import _end_with_parent
 
 FORMAT = 1
@@ -40,8 +41,9 @@ FLAT_FRAME = 6.0  # grey levels: a frame that varies less shows nothing
 TRIES = 5  # draws of a state before a flat frame is taken as it is
 SCENES_A_WORKER = 10  # robosuite and OpenGL give back little of what a scene takes
 SHADOWED = 0.4  # share of views whose lights are rendered with shadows
-SOURCES = {"robosuite": 0.55, "procedural": 0.4, "gymnasium": 0.05}
-VIEWS = {"robosuite": 96, "procedural": 32, "gymnasium": 32}  # a scene
+SOURCES = {"robosuite": 0.35, "metaworld": 0.25, "procedural": 0.35, "gymnasium": 0.05}
+VIEWS = {"robosuite": 96, "metaworld": 64, "procedural": 32, "gymnasium": 32}  # a scene
+TASKS = {**TRAIN_TASKS, "metaworld": METAWORLD_SCENES}
 
 
 @dataclass(frozen=True)
@@ -67,17 +69,16 @@ def plan_views(
         num_scenes: how many.
         seed: base seed of all draws.
         size: side of the square frames in pixels.
-        without: robosuite tasks that are left out, to choose a backbone on.
+        without: tasks that are left out, to choose a backbone on.
 
     Raises:
         ValueError: a count is below 1, or a task is unknown.
     """
     if num_scenes < 1 or size < 1:
         raise ValueError(f"Need num_scenes >= 1 and size >= 1, got {num_scenes} and {size}.")
-    if unknown := sorted(set(without) - set(TRAIN_TASKS["robosuite"])):
-        raise ValueError(f"Unknown tasks {unknown}; choose from {TRAIN_TASKS['robosuite']}.")
-    tasks = {**TRAIN_TASKS}
-    tasks["robosuite"] = tuple(t for t in tasks["robosuite"] if t not in without)
+    if unknown := sorted(set(without).difference(*TASKS.values())):
+        raise ValueError(f"Unknown tasks {unknown}; choose from {TASKS}.")
+    tasks = {source: [t for t in TASKS[source] if t not in without] for source in SOURCES}
     plans = []
     for index in range(num_scenes):
         rng = np.random.default_rng([seed, index, 0])
@@ -132,6 +133,8 @@ def render_views(plan: ViewsPlan) -> Buffers:
 def _stage(plan: ViewsPlan, rng: np.random.Generator) -> Stage:
     if plan.source == "robosuite":
         return crowded_stage(plan.task, plan.robot, seed=int(rng.integers(2**31)))
+    if plan.source == "metaworld":
+        return metaworld_stage(plan.task)
     return build_stage(plan.source, plan.task, plan.robot, rng)
 
 
@@ -187,9 +190,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--without", nargs="*", default=(), help="tasks to choose on, left out")
     given = parser.parse_args(arguments)
-    plans = plan_views(
-        given.num_scenes, seed=given.seed, size=given.size, without=given.without
-    )
+    plans = plan_views(given.num_scenes, seed=given.seed, size=given.size, without=given.without)
     paths = fill_views(plans, given.out, given.workers)
     print(f"{len(paths)} files of views in {given.out}")
 

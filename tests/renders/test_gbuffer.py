@@ -77,7 +77,8 @@ def test_what_a_ray_to_the_light_hits_lies_in_shadow(
     for light, towards in enumerate(TOWARDS):
         lit, free = [], []
         for row, column in np.argwhere(top)[::7]:
-            start = where[row, column].astype(np.float64) + [0, 0, 4e-3]
+            start = where[row, column].astype(np.float64)
+            start[2] += 4e-3  # above the table itself
             free.append(mujoco.mj_ray(model, data, start, towards, None, 1, -1, hit) < 0)
             lit.append(buffers["lit"][row, column, light] / 255)
         expected = np.array(free) * max(towards[2], 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import matt_scene
-import mujoco
 import numpy as np
 import pytest
 import torch

@@ -165,7 +165,7 @@ def draw_view(model: mujoco.MjModel, ground: Array, rng: np.random.Generator) ->
     names = list(CAMERAS)
     camera = names[int(rng.choice(len(names), p=list(CAMERAS.values())))]
     if camera == ORBIT_CAMERA:
-        target = ground + [0, 0, 0.1] + rng.normal(0.0, 0.08, 3)
+        target = ground + rng.normal((0.0, 0.0, 0.1), 0.08)
         azimuth, height = rng.uniform(-2.0, 2.0), rng.uniform(0.15, 1.2)
         return orbit(target, rng.uniform(0.5, 1.6), azimuth, height, rng.uniform(40.0, 60.0))
     available = {model.cam(index).name for index in range(model.ncam)}
