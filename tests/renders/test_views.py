@@ -1,0 +1,86 @@
+"""Files of views: planned, resumable, the same bytes however they are rendered, nothing held out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file
+
+from stemob_wrappers.renders import views
+from stemob_wrappers.renders.views import ROLES, fill_views, plan_views, render_views, views_path
+from stemob_wrappers.splits import HELD_OUT
+
+TABLE = views.ViewsPlan(
+    seed=0, index=3, source="procedural", task="table", robot="", size=48, views=3
+)
+
+
+def test_the_first_plans_do_not_depend_on_how_many_follow() -> None:
+    assert plan_views(300)[:20] == plan_views(20)
+
+
+def test_nothing_held_out_is_planned_and_every_source_is() -> None:
+    plans = plan_views(400)
+    held_out = {name for names in HELD_OUT.values() for name in names}
+    assert not held_out & {name for plan in plans for name in (plan.task, plan.robot)}
+    assert {plan.source for plan in plans} == set(views.SOURCES)
+
+
+def test_tasks_to_choose_on_are_left_out() -> None:
+    plans = plan_views(400, without=["Door", "soccer"])
+    assert {"Door", "soccer"} & {plan.task for plan in plan_views(400)}
+    assert not {"Door", "soccer"} & {plan.task for plan in plans}
+    with pytest.raises(ValueError, match="Unknown tasks \\['Stack'\\]"):
+        plan_views(4, without=["Stack"])
+
+
+def test_a_scene_is_the_same_each_time_and_every_view_another() -> None:
+    first, again = render_views(TABLE), render_views(TABLE)
+    for name, values in first.items():
+        np.testing.assert_array_equal(values, again[name])
+    assert len({frame.tobytes() for frame in first["nominal"]}) == TABLE.views
+
+
+def test_every_pixel_belongs_to_a_surface_of_some_role() -> None:
+    buffers = render_views(TABLE)
+    shown = np.unique(buffers["ids"][buffers["ids"] >= 0])
+    assert (buffers["role"][shown] >= 0).all()
+    assert (buffers["surface"][shown] >= 0).all()
+    roles = {ROLES[role] for role in buffers["role"][shown]}
+    assert {"floor", "fixture", "object"} <= roles
+
+
+def test_a_folder_is_filled_and_what_is_there_is_kept(tmp_path: Path) -> None:
+    plans = [TABLE, replace(TABLE, index=4)]
+    views.write_views(plans[0], tmp_path)
+    before = views_path(plans[0], tmp_path).stat().st_mtime_ns
+    paths = fill_views(plans, tmp_path, workers=1)
+    assert sorted(tmp_path.iterdir()) == sorted(paths)
+    assert paths[0].stat().st_mtime_ns == before
+    expected = render_views(plans[1])
+    for name, values in load_file(paths[1]).items():
+        np.testing.assert_array_equal(values, expected[name])
+    with safe_open(paths[1], "numpy") as file:
+        assert json.loads(file.metadata()["plan"])["index"] == 4
+
+
+def test_robosuite_tasks_are_crowded_with_strangers() -> None:
+    pytest.importorskip("robosuite")
+    plan = replace(TABLE, source="robosuite", task="Lift", robot="Panda", views=4)
+    buffers = render_views(plan)
+    objects = buffers["role"] == ROLES.index("object")
+    seen = [objects[np.unique(ids[ids >= 0])].sum() for ids in buffers["ids"]]
+    assert max(seen) > 1  # Lift itself has one
+    assert ROLES.index("robot") in buffers["role"]
+
+
+def test_metaworlds_scenes_are_table_tops_with_an_arm() -> None:
+    pytest.importorskip("metaworld")
+    buffers = render_views(replace(TABLE, source="metaworld", task="drawer", views=2))
+    shown = np.unique(buffers["ids"][buffers["ids"] >= 0])
+    assert {"fixture", "object"} <= {ROLES[role] for role in buffers["role"][shown]}
