@@ -7,7 +7,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from stemob_wrappers.renders.gbuffer import BufferRenderer, Buffers, add_lights
+from stemob_wrappers.renders.gbuffer import BufferRenderer, Buffers
 from stemob_wrappers.scene.gl import ensure_gl
 
 SIZE = 96
@@ -42,7 +42,6 @@ def open_scene() -> tuple[mujoco.MjModel, mujoco.MjData, BufferRenderer]:
     """The scene, ready to be rendered."""
     ensure_gl()
     spec = mujoco.MjSpec.from_string(XML)
-    add_lights(spec)
     model = spec.compile()
     data = mujoco.MjData(model)
     mujoco.mj_forward(model, data)

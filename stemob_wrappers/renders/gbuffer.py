@@ -6,7 +6,7 @@ scene is rendered once and seen under as many looks as there are training steps.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 
 from stemob_wrappers.renders.stages.stage import View
 
-LIGHTS = 3
-LIGHT_NAME = "gbuffer_light"
 LIGHT_DISTANCE = 2.5  # m from what the camera looks at; the lights shine in parallel
 SHADOW_REACH = 1.5  # m around there that shadows are cast in
 NOWHERE = -1  # id of pixels that show no geom: the sky
@@ -26,26 +24,11 @@ TEXTURE_METRES = 1.0  # half extents beyond this do not stretch a texture furthe
 Buffers = dict[str, NDArray[Any]]
 
 
-def add_lights(spec: mujoco.MjSpec) -> None:
-    """Add three lights of pure red, green and blue to an uncompiled scene, switched off."""
-    for channel in range(LIGHTS):
-        spec.worldbody.add_light(
-            name=f"{LIGHT_NAME}_{channel}",
-            pos=[0, 0, 3],
-            type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
-            active=False,
-            castshadow=True,
-            diffuse=np.eye(3)[channel],
-            ambient=[0, 0, 0],
-            specular=[0, 0, 0],
-        )
-
-
 class BufferRenderer:
-    """Renders the buffers of a compiled scene that went through `add_lights`.
+    """Renders the buffers of a compiled scene.
 
     Args:
-        model: its rendering quality is set to one sample a pixel: ids know no blend.
+        model: its rendering quality is set to one sample a pixel, as ids know no blend.
         groups: geom groups that are drawn.
         size: side of the square frames in pixels.
     """
@@ -62,7 +45,6 @@ class BufferRenderer:
         self._options.geomgroup[:] = [group in groups for group in range(6)]
         self._options.sitegroup[:] = 0
         self._rect = mujoco.MjrRect(0, 0, size, size)
-        self._lights = [model.light(f"{LIGHT_NAME}_{k}").id for k in range(LIGHTS)]
 
     def close(self) -> None:
         self._renderer.close()
@@ -95,21 +77,20 @@ class BufferRenderer:
         rotation = np.array(data.cam_xmat[index], np.float32).reshape(3, 3)
         fovy = np.float32(self.model.cam_fovy[index])
         nominal = self.nominal(data, camera)
-        with self._ambient_light():
-            albedo, depth = self._draw(data, camera)
-            ids = self._ids()
+        albedo, depth = self._draw(data, camera, [_AMBIENT])
+        ids = self._ids()
         points = world_points(depth, position, rotation, float(fovy))
         middle = points[self.size // 2, self.size // 2]
         normals = np.zeros((self.size, self.size, 3), np.float32)
         lit = np.zeros((self.size, self.size, 3), np.uint8)
-        with self._white_surfaces():
+        with _kept(self.model, "geom_matid", "geom_rgba"):
+            self.model.geom_matid[:] = -1  # matt
+            self.model.geom_rgba[:, :3] = 1
             for sign in (1.0, -1.0):
-                self._aim(data, middle, sign * np.eye(3))
-                normals += sign * self._draw(data, camera)[0].astype(np.float32)
+                lights = _coloured(middle, sign * np.eye(3))
+                normals += sign * self._draw(data, camera, lights)[0].astype(np.float32)
             if shadows:
-                self._aim(data, middle, directions)
-                lit = self._draw(data, camera, shadows=True)[0]
-        mujoco.mj_camlight(self.model, data)
+                lit = self._draw(data, camera, _coloured(middle, directions), shadows=True)[0]
         length = np.linalg.norm(normals, axis=2, keepdims=True)
         return {
             "nominal": nominal,
@@ -127,11 +108,20 @@ class BufferRenderer:
         }
 
     def _draw(
-        self, data: mujoco.MjData, camera: str, shadows: bool = False
+        self,
+        data: mujoco.MjData,
+        camera: str,
+        lights: Sequence[Mapping[str, Any]] | None = None,
+        shadows: bool = False,
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Colours, and depth in m."""
+        """Colours, and depth in m; under lights of the scene's own unless others are given."""
         scene = self._renderer.scene
         self._renderer.update_scene(data, camera, self._options)
+        if lights is not None:
+            scene.nlight = len(lights)
+            for light, fields in zip(scene.lights, lights, strict=False):
+                for name, value in fields.items():
+                    setattr(light, name, value)
         scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = shadows
         self._renderer._gl_context.make_current()
         mujoco.mjr_render(self._rect, scene, self._renderer._mjr_context)
@@ -160,35 +150,26 @@ class BufferRenderer:
         mujoco.mjr_readPixels(pixels, depth, self._rect, self._renderer._mjr_context)
         return pixels[::-1], depth[::-1]
 
-    def _aim(
-        self, data: mujoco.MjData, middle: NDArray[np.float32], directions: NDArray[np.float64]
-    ) -> None:
-        """Switch the three lights on, in these directions from the middle of the view."""
-        model = self.model
-        for light, direction in zip(self._lights, directions, strict=True):
-            model.light_pos[light] = middle + LIGHT_DISTANCE * direction
-            model.light_dir[light] = -direction
-            model.light_active[light] = True
-        mujoco.mj_camlight(model, data)
 
-    @contextmanager
-    def _ambient_light(self) -> Iterator[None]:
-        """Ambient light of 1 and no other: surfaces show their albedo."""
-        headlight = self.model.vis.headlight
-        with _kept(self.model, "light_active"), _kept(headlight, "ambient", "diffuse", "specular"):
-            self.model.light_active[:] = 0
-            headlight.ambient[:], headlight.diffuse[:], headlight.specular[:] = 1, 0, 0
-            yield
+_DIRECTIONAL = {
+    "type": int(mujoco.mjtLightType.mjLIGHT_DIRECTIONAL),
+    "headlight": 0,
+    "castshadow": 1,
+    "attenuation": (1, 0, 0),
+    "ambient": (0, 0, 0),
+    "diffuse": (0, 0, 0),
+    "specular": (0, 0, 0),
+}
+_AMBIENT = _DIRECTIONAL | {"ambient": (1, 1, 1), "dir": (0, 0, -1), "castshadow": 0}
 
-    @contextmanager
-    def _white_surfaces(self) -> Iterator[None]:
-        """White and matt surfaces, no light but the three."""
-        fields = ("geom_matid", "geom_rgba", "light_pos", "light_dir", "light_active")
-        with self._ambient_light(), _kept(self.model, *fields):
-            self.model.vis.headlight.ambient[:] = 0
-            self.model.geom_matid[:] = -1
-            self.model.geom_rgba[:, :3] = 1
-            yield
+
+def _coloured(middle: NDArray[np.float32], directions: NDArray[np.float64]) -> list[dict[str, Any]]:
+    """Lights of pure red, green and blue, as fields of `MjvLight`, around a point [m]."""
+    return [
+        _DIRECTIONAL
+        | {"diffuse": colour, "dir": -towards, "pos": middle + LIGHT_DISTANCE * towards}
+        for colour, towards in zip(np.eye(3), directions, strict=True)
+    ]
 
 
 @contextmanager

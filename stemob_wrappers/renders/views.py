@@ -24,7 +24,7 @@ from rich.progress import track
 from safetensors.numpy import save_file
 
 from stemob_wrappers.renders.files import default_scenes_dir
-from stemob_wrappers.renders.gbuffer import BufferRenderer, Buffers, add_lights, looking_through
+from stemob_wrappers.renders.gbuffer import BufferRenderer, Buffers, looking_through
 from stemob_wrappers.renders.paint import ORBIT_CAMERA, surfaces
 from stemob_wrappers.renders.stages.crowded import crowded_stage
 from stemob_wrappers.renders.stages.metaworld import metaworld_stage
@@ -98,7 +98,6 @@ def render_views(plan: ViewsPlan) -> Buffers:
     """
     rng = np.random.default_rng([plan.seed, plan.index, 1])
     stage = _stage(plan, rng)
-    add_lights(stage.spec)
     stage.spec.worldbody.add_camera(name=ORBIT_CAMERA, pos=[1, 0, 1])
     model = stage.spec.compile()
     data = mujoco.MjData(model)

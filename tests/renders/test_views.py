@@ -1,4 +1,4 @@
-"""Files of views: planned, resumable, the same bytes however they are rendered, nothing held out."""
+"""Files of views: planned, resumable, the same bytes each time, nothing that is held out."""
 
 from __future__ import annotations
 
