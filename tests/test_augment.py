@@ -86,7 +86,7 @@ def test_an_image_is_changed_whatever_its_neighbours_are(name, kept):
     torch.testing.assert_close(alone, among)
 
 
-@pytest.mark.parametrize("name", [*AUGMENTATIONS.keys() - {"random_conv"}])
+@pytest.mark.parametrize("name", [name for name in AUGMENTATIONS if name != "random_conv"])
 def test_equal_images_get_draws_of_their_own(name):
     images = some_images(1, seed=4).expand(32, -1, -1, -1)
     changed = AUGMENTATIONS[name](images, generator())

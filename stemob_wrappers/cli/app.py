@@ -28,7 +28,7 @@ InversionSteps = Annotated[
 ]
 Model = Annotated[
     str,
-    typer.Option("--model", "--method", help="ddpm, ddim (ReNoise, as the authors call it), …"),
+    typer.Option("--model", "--method", help="ddpm, ddim, ddim-renoise, …"),
 ]
 
 
@@ -59,14 +59,14 @@ def invert(
 ) -> None:
     """Turn an image, a folder of images or a video into stem frames."""
     from stemob_wrappers.cli.invert import invert_files
-    from stemob_wrappers.config import StemConfig, method_of_model
+    from stemob_wrappers.config import StemConfig
 
     source, target = source or img_path, target or output_path
     if source is None or target is None:
         raise typer.BadParameter("name what to read and where to write: stemob invert IN OUT")
     config = StemConfig(
         backbone=backbone,
-        method=method_of_model(model),
+        method=model,
         num_steps=num_steps,
         inversion_steps=inversion_steps,
         noise=noise,
@@ -158,7 +158,10 @@ def perturb(
             help="lighting, texture, colour, background, camera, distractors, corruption or all."
         ),
     ] = "all",
-    size: Annotated[int, typer.Option(help="Height and width of the frames.")] = 84,
+    size: Annotated[
+        int | None,
+        typer.Option(help="Height and width of the frames; 84, or as the env observes."),
+    ] = None,
     camera: Annotated[str | None, typer.Option(help="Camera; the env's own if left out.")] = None,
     inversion_steps: InversionSteps = 5,
     backbone: Backbone = "embedded",
@@ -218,14 +221,14 @@ def invert_dataset(
 ) -> None:
     """Write a copy of a data set whose camera frames are stem frames; run it again to go on."""
     from stemob_wrappers import datasets
-    from stemob_wrappers.config import StemConfig, method_of_model
+    from stemob_wrappers.config import StemConfig
 
     source, target = source or original_file, target or new_file
     if source is None or target is None:
         raise typer.BadParameter("name what to read and where to write: invert-dataset SRC DST")
     config = StemConfig(
         backbone=backbone,
-        method=method_of_model(model),
+        method=model,
         num_steps=num_steps,
         inversion_steps=inversion_steps,
         noise=noise,
@@ -412,12 +415,12 @@ def evaluate(
 ) -> None:
     """Compare how much success policies keep under visual change; run it again to go on."""
     from stemob_wrappers import evaluation
-    from stemob_wrappers.config import StemConfig, method_of_model
+    from stemob_wrappers.config import StemConfig
     from stemob_wrappers.evaluation.policies import cross
     from stemob_wrappers.report.page import write_report
 
     config = StemConfig(
-        method=method_of_model(model),
+        method=model,
         num_steps=num_steps,
         inversion_steps=inversion_steps,
         noise=noise,

@@ -17,6 +17,7 @@ SD_SCHEDULE: dict[str, Any] = {
     "steps_offset": 1,
     "prediction_type": "epsilon",
 }
+MAX_TIMESTEPS = 100_000
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,18 @@ class NoiseSchedule:
         """Build the table from the fields of a diffusers ``scheduler_config.json``.
 
         Raises:
-            ValueError: a beta schedule, spacing or prediction type that is not supported.
+            ValueError: a beta schedule, spacing, prediction type or number that is not supported.
 
         Example:
             >>> round(float(NoiseSchedule.from_config(SD_SCHEDULE).alpha_bar(281)), 4)
             0.6224
         """
-        config = {**_DIFFUSERS_DEFAULTS, **config}
+        config = scheduler_fields(config)
+        if not _is_count(config["num_train_timesteps"]):
+            raise ValueError(
+                f"num_train_timesteps must lie in 1 to {MAX_TIMESTEPS}, "
+                f"received {config['num_train_timesteps']!r}"
+            )
         if config["timestep_spacing"] not in ("leading", "trailing", "linspace"):
             raise ValueError(
                 f"timestep_spacing must be leading, trailing or linspace, "
@@ -83,6 +89,8 @@ class NoiseSchedule:
                 f"received {config['prediction_type']!r}"
             )
         alpha_bars = _alpha_bars(config)
+        if not ((alpha_bars >= 0) & (alpha_bars <= 1)).all():  # not a number is neither
+            raise ValueError("the scheduler's betas must leave alpha_bar in [0, 1] at every step")
         return cls(
             alpha_bars=alpha_bars,
             spacing=config["timestep_spacing"],
@@ -148,33 +156,21 @@ class NoiseSchedule:
         kind = f"{self.spacing} {self.steps_offset} {self.prediction_type}"
         return f"{self.num_train_timesteps} {kind} {levels}"
 
-    def climb(
-        self, num_steps: int, inversion_steps: int, calls: int | None = None
-    ) -> tuple[Step, ...]:
+    def climb(self, num_steps: int, inversion_steps: int) -> tuple[Step, ...]:
         """Return the DDIM steps from x_0 to a level.
 
         Args:
             num_steps: steps that the whole process is divided into.
             inversion_steps: how many of them to climb.
-            calls: how many larger steps to take to the same level, or None for one each.
-
-        Raises:
-            ValueError: ``calls`` is below 1 or above ``inversion_steps``.
 
         Example:
             >>> schedule = NoiseSchedule.from_config(SD_SCHEDULE)
-            >>> [step.timestep for step in schedule.climb(50, 15, calls=3)]
-            [81, 181, 281]
+            >>> [step.timestep for step in schedule.climb(50, 3)]
+            [1, 21, 41]
         """
         if inversion_steps == 0:
             return ()
-        calls = inversion_steps if calls is None else calls
-        if not 1 <= calls <= inversion_steps:
-            raise ValueError(
-                f"calls must lie in 1 to inversion_steps ({inversion_steps}), received {calls}"
-            )
-        reached = np.linspace(0, inversion_steps, calls + 1).round().astype(int)[1:]
-        timesteps = self.timesteps(num_steps)[reached - 1].tolist()
+        timesteps = self.timesteps(num_steps)[np.arange(inversion_steps)].tolist()
         levels = [self.first_alpha_bar, *(self.alpha_bar(timestep) for timestep in timesteps)]
         return tuple(
             Step(timestep, before, after)
@@ -194,6 +190,23 @@ _DIFFUSERS_DEFAULTS: dict[str, Any] = {
     "rescale_betas_zero_snr": False,
     "set_alpha_to_one": True,
 }
+
+
+def scheduler_fields(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a ``scheduler_config.json`` that a schedule is made of.
+
+    Those that it leaves out have diffusers' defaults; its sampler's own, which inversion does not
+    ask, are dropped.
+
+    Example:
+        >>> scheduler_fields({"clip_sample": True})["beta_schedule"]
+        'linear'
+    """
+    return {name: config.get(name, usual) for name, usual in _DIFFUSERS_DEFAULTS.items()}
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and 1 <= value <= MAX_TIMESTEPS
 
 
 def _alpha_bars(config: dict[str, Any]) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from stemob_wrappers.backbones.load import read_schedule
+from stemob_wrappers.backbones.folder import read_schedule
 from stemob_wrappers.diffusion.schedule import level_table
 from stemob_wrappers.levels.study import Row, Study, recommend, run_study, study_pairs
 from stemob_wrappers.pictures import grid, write_image

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stemob_wrappers.backbones.load import read_schedule
+from stemob_wrappers.backbones.folder import read_schedule
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.diffusion.schedule import level_table
 

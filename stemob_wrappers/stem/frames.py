@@ -6,6 +6,7 @@ such frames lie in somebody's image array (channels first, float, stacked) and c
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -188,8 +189,25 @@ def _contiguous(array: Array) -> Array:
 MIN_SIDE = 8
 
 
-# Three-channel arrays that are no colour picture, told by a part of their name.
-NOT_COLOUR = ("depth", "segmentation", "mask", "normal", "flow")
+# Words of names that three-channel arrays have which are no colour picture.
+NOT_COLOUR = frozenset(
+    word + ending
+    for word in ("depth", "segmentation", "mask", "normal", "flow")
+    for ending in ("", "s")
+)
+
+
+def named_as_no_colour(name: str) -> bool:
+    """Whether a word of a name says depth, segmentation, mask, normal or flow.
+
+    Words end at everything that is no letter, and where a capital follows a small letter.
+
+    Example:
+        >>> [named_as_no_colour(name) for name in ("eye_depth0", "frontDepth", "flower_cam")]
+        [True, True, False]
+    """
+    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)
+    return any(word.lower() in NOT_COLOUR for word in words)
 
 
 def _single_image(shape: tuple[int, ...], stacked: bool) -> tuple[int, int, bool, int] | None:

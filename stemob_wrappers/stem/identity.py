@@ -30,14 +30,14 @@ def frame_digest(frame: NDArray[np.uint8]) -> bytes:
 
 def identity(config: StemConfig, weights: str) -> dict[str, Any]:
     """Return what decides the bytes, as JSON: the config, with the digest of the weights in place
-    of the names they were found under.
+    of the names and the revision they were found under.
 
     Example:
         >>> identity(StemConfig(), "ab12")["weights"]
         'ab12'
     """
     fields = config.to_dict()
-    del fields["backbone"], fields["codec"]
+    del fields["backbone"], fields["codec"], fields["revision"]
     return {**fields, "weights": weights, "arithmetic": ARITHMETIC}
 
 

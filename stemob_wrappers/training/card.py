@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from stemob_wrappers.backbones.card import psnr
-from stemob_wrappers.backbones.load import INDEX_FILE, load_backbone
+from stemob_wrappers.backbones.folder import INDEX_FILE, StemFolder
+from stemob_wrappers.backbones.load import load_backbone
 from stemob_wrappers.backbones.networks import WEIGHTS_FILE
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.renders.files import load_scenes
@@ -62,6 +63,7 @@ def write_card(
     if (backbone / "unet").is_dir():
         index["unet"] = ["stemob_wrappers", "StemDenoiser"]
     index_path.write_text(json.dumps(index, indent=2) + "\n")
+    plain = StemFolder.named(str(backbone)).plain
     trained_on = [scene.frames.shape for folder in scenes for scene in load_scenes(folder)]
     text = _CARD.format(
         name=backbone.name,
@@ -70,12 +72,12 @@ def write_card(
         scenes=len(trained_on),
         frames=sum(shape[0] * shape[1] for shape in trained_on),
         size=trained_on[0][2],
-        canonical=_CANONICAL.format(plain=Path(index["plain"]).name) if "plain" in index else "",
-        measured="the nominal look" if "plain" in index else "their frames",
+        canonical=_CANONICAL.format(plain=plain.path.name) if plain else "",
+        measured="the nominal look" if plain else "their frames",
         minutes=_minutes(log),
         device=device,
         threads=torch.get_num_threads(),
-        denoiser=_denoiser(backbone / index.get("plain", "")),
+        denoiser=_denoiser(plain.path if plain else backbone),
         held_out="; ".join(", ".join(names) for names in HELD_OUT.values()),
         header=" | ".join(f"{n} steps" for n in LEVELS),
         rule=" | ".join("---" for _ in LEVELS),

@@ -31,12 +31,13 @@ from torch import nn
 
 from stemob_wrappers import __version__
 from stemob_wrappers.augment import random_conv
-from stemob_wrappers.backbones.load import INDEX_FILE, stem_folder
+from stemob_wrappers.backbones.folder import StemFolder
 from stemob_wrappers.backbones.networks import StemAutoencoder
 from stemob_wrappers.diffusion.schedule import SD_SCHEDULE, NoiseSchedule
 from stemob_wrappers.training.batches import Crops, FrameSource
 from stemob_wrappers.training.loop import optimise
 from stemob_wrappers.training.losses import alignment_loss, contrast_weights, picture_loss
+from stemob_wrappers.training.precision import autocast
 from stemob_wrappers.training.repaint import Repainter
 
 MAX_TIMESTEP = 500  # the highest noise level that the decoders learn to look through
@@ -58,7 +59,6 @@ class TrainConfig:
         canonical_clean: the same for the canonical decoder.
         alignment: weight of the alignment term.
         repainted: share of images that get another texture, and of those that get other light.
-        mixed_precision: whether the convolutions run in bfloat16.
         seed: seed of the weights, crops and noise.
         start: canonical backbone to go on from, a name or a folder; None starts from nothing.
         decoder_only: leave encoder and plain decoder of ``start`` as they are, and train its
@@ -75,7 +75,6 @@ class TrainConfig:
     canonical_clean: float = 0.2
     alignment: float = 1.5
     repainted: float = 0.5
-    mixed_precision: bool = True
     seed: int = 0
     start: str | None = None
     decoder_only: bool = False
@@ -149,7 +148,7 @@ def train_backbone(
         rng = np.random.default_rng([config.seed, step])
         crops = repaint(frames.draw(rng, config.batch_size // 4 * 2), repainter, rng)
         crops = Crops(*(part.to(device) for part in crops))
-        with torch.autocast(torch.device(device).type, torch.bfloat16, config.mixed_precision):
+        with autocast(device):
             return codec_loss(model, crops, schedule, config, step)
 
     optimise(model, average, loss_of, config, out, save_every=save_every)
@@ -162,15 +161,15 @@ def train_backbone(
 def _first_networks(config: TrainConfig, frames: FrameSource) -> Networks:
     """The networks before the first step."""
     if config.start is not None:
-        folder = stem_folder(config.start)
-        index = json.loads((folder / INDEX_FILE).read_text())
-        if "plain" not in index:
+        folder = StemFolder.named(config.start)
+        if folder.plain is None:
             raise ValueError(
-                f"training goes on from a canonical backbone, which has both decoders; {folder} is "
-                "a plain one; name 'embedded-canonical', or the folder that --canonical wrote"
+                "training goes on from a canonical backbone, which has both decoders; "
+                f"{folder.path} is a plain one; name 'embedded-canonical', or the folder that "
+                "--canonical wrote"
             )
-        networks = Networks(StemAutoencoder.from_pretrained(folder / index["plain"] / "vae"))
-        networks.canonical = StemAutoencoder.from_pretrained(folder / "vae").decoder
+        networks = Networks(StemAutoencoder.from_pretrained(folder.plain.path / "vae"))
+        networks.canonical = StemAutoencoder.from_pretrained(folder.path / "vae").decoder
         return networks
     with torch.random.fork_rng(devices=[]):  # the caller's generator stays as it is
         torch.manual_seed(config.seed)

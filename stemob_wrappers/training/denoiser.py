@@ -23,6 +23,7 @@ from stemob_wrappers.backbones.networks import StemDenoiser
 from stemob_wrappers.diffusion.schedule import SD_SCHEDULE, NoiseSchedule
 from stemob_wrappers.training.batches import FrameSource
 from stemob_wrappers.training.loop import optimise
+from stemob_wrappers.training.precision import autocast
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,6 @@ class DenoiserConfig:
         batch_size: crops a step.
         learning_rate: peak of AdamW's cosine schedule.
         ema: decay of the averaged weights that are shipped.
-        mixed_precision: whether the convolutions run in bfloat16.
         seed: seed of the weights, crops, timesteps and noise.
         width, deep_width: see StemDenoiser.
     """
@@ -43,7 +43,6 @@ class DenoiserConfig:
     batch_size: int = 16
     learning_rate: float = 1e-3
     ema: float = 0.995
-    mixed_precision: bool = True
     seed: int = 0
     width: int = 64
     deep_width: int = 128
@@ -95,7 +94,7 @@ def train_denoiser(
     def loss_of(step: int) -> torch.Tensor:
         images = frames.batch(np.random.default_rng([config.seed, step]), config.batch_size)
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
-        with torch.autocast(torch.device(device).type, torch.bfloat16, config.mixed_precision):
+        with autocast(device):
             return denoiser_loss(model, codec, images.to(device), schedule, generator)
 
     optimise(model, average, loss_of, config, out, save_every=save_every)

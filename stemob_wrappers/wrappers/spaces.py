@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from stemob_wrappers.stem.frames import NOT_COLOUR, FrameLayout, _single_image
+from stemob_wrappers.stem.frames import FrameLayout, _single_image, named_as_no_colour
 
 Path = tuple[str | int, ...]
 
 
-def find_images(space: spaces.Space) -> dict[Path, FrameLayout]:
+def find_images(space: spaces.Space, any_name: bool = False) -> dict[Path, FrameLayout]:
     """Return the layout of every RGB image in a space by its path; a bare Box has the path ().
 
     An image is a Box of uint8 in [0, 255] or of floats in [0, 1], of shape [H, W, 3], [3, H, W],
     [K, H, W, 3], [K, 3, H, W] (K stacked frames), [H, W, 3 K] or [3 K, H, W] (stacked channels).
-    Keys whose name speaks of depth, segmentation, mask, normal or flow are left out.
+    Keys are left out in whose name a word says depth, segmentation, mask, normal or flow, unless
+    ``any_name``.
 
     Example:
         >>> box = spaces.Box(0, 255, (84, 84, 3), np.uint8)
@@ -35,8 +36,8 @@ def find_images(space: spaces.Space) -> dict[Path, FrameLayout]:
     return {
         (key, *path): layout
         for key, child in children
-        if not any(word in str(key).lower() for word in NOT_COLOUR)
-        for path, layout in find_images(child).items()
+        if any_name or not named_as_no_colour(str(key))
+        for path, layout in find_images(child, any_name).items()
     }
 
 

@@ -57,7 +57,7 @@ class ObservationTransform:
         device: str | None = None,
         dtype: str = "float32",
     ) -> None:
-        images = find_images(space)
+        images = _find_images(space, keys)
         if not images:
             raise ValueError(
                 "the observation has no RGB image (uint8 in [0, 255] or float in [0, 1]); it has "
@@ -132,6 +132,17 @@ class ObservationTransform:
 
 
 _Taken = tuple[int, Path, Any, Any, list[bytes]]
+
+
+def _find_images(space: spaces.Space, keys: Keys) -> dict[Path, FrameLayout]:
+    """The images of a space; one that ``keys`` names is one whatever its name says."""
+    named = {keys} if isinstance(keys, str) else set(keys or ())
+    guessed = find_images(space)
+    return {
+        path: layout
+        for path, layout in find_images(space, any_name=True).items()
+        if path in guessed or name(path) in named
+    }
 
 
 def _choose(

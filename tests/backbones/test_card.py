@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from stemob_wrappers.backbones.card import expected_psnr, psnr, warn_if_unknown
-from stemob_wrappers.backbones.load import EMBEDDED, WEIGHTS
+from stemob_wrappers.backbones.folder import EMBEDDED, WEIGHTS
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.diffusion.schedule import SD_SCHEDULE, NoiseSchedule
 from stemob_wrappers.stem.pipeline import StemPipeline

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import tiny_models
 import torch
 
 from stemob_wrappers.backbones import load as backbones
+from stemob_wrappers.backbones import stamp
 from stemob_wrappers.backbones.load import load_backbone
 from stemob_wrappers.backbones.networks import WEIGHTS_FILE
 from stemob_wrappers.config import StemConfig
@@ -68,6 +70,14 @@ def test_the_embedded_codec_cannot_be_replaced():
         load_backbone("embedded", codec="x/y")
 
 
+def test_a_revision_of_what_is_not_on_the_hub_is_refused_or_warned_of(kl_folder, stem_folder):
+    for name in ("embedded", str(stem_folder)):
+        with pytest.raises(ValueError, match=r"revision='v1' names a commit.*leave revision=None"):
+            load_backbone(name, revision="v1")
+    with pytest.warns(UserWarning, match=r"revision='v1' names a commit.*loaded as it is"):
+        load_backbone(kl_folder, revision="v1")
+
+
 def test_it_is_loaded_once_and_again_for_another_dtype(stem_folder):
     first = load_backbone(str(stem_folder))
     assert load_backbone(str(stem_folder)) is first
@@ -76,6 +86,62 @@ def test_it_is_loaded_once_and_again_for_another_dtype(stem_folder):
     assert half.digest == first.digest
     assert next(half.codec.module.parameters()).dtype == torch.bfloat16
     assert next(first.codec.module.parameters()).dtype == torch.float32
+
+
+def weights_path(folder):
+    return Path(folder, "vae", WEIGHTS_FILE)
+
+
+@pytest.mark.parametrize("settled", [False, True])
+@pytest.mark.parametrize("family", ["stem", "diffusers"])
+def test_a_folder_that_changed_is_loaded_again(tmp_path, monkeypatch, settled, family):
+    def save(folder, seed):
+        if family == "stem":
+            return tiny_models.save_stem_backbone(folder, seed)
+        return tiny_models.save_diffusers_model(folder, tiny_models.kl_autoencoder(seed))
+
+    if settled:  # as a folder is that nobody wrote to for some seconds
+        monkeypatch.setattr(stamp, "SETTLED_NS", -(10**12))
+    folder, other = save(tmp_path / "model", 0), save(tmp_path / "other", 1)
+    first = load_backbone(folder)
+    assert load_backbone(folder) is first
+    path = weights_path(folder)
+    before = path.stat()
+    path.write_bytes(weights_path(other).read_bytes())  # of the same size, in place
+    if not settled:  # and at the same time, as far as the clock of the file system tells
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    second = load_backbone(folder)
+    assert second.digest == load_backbone(other).digest != first.digest
+    assert load_backbone(folder) is second
+
+
+def test_a_config_or_codec_that_changed_is_read_again(tmp_path, kl_folder):
+    codec = tmp_path / "codec"
+    tiny_models.kl_autoencoder(1).save_pretrained(codec)
+    first = load_backbone(kl_folder, codec=str(codec))
+    config = codec / "config.json"
+    config.write_text(config.read_text().replace("0.18215", "0.5"))
+    second = load_backbone(kl_folder, codec=str(codec))
+    assert (first.codec.scale, second.codec.scale) == (0.18215, 0.5)
+
+
+def test_a_relative_name_is_the_folder_that_it_leads_to_now(tmp_path, monkeypatch):
+    digests = []
+    for seed, place in enumerate(("p", "q", "p")):
+        folder = tmp_path / place
+        if not folder.exists():
+            folder.mkdir()
+            tiny_models.save_stem_backbone(folder / "mine", seed)
+        monkeypatch.chdir(folder)
+        digests.append(load_backbone("mine").digest)
+    assert digests[0] == digests[2] != digests[1]
+
+
+def test_a_folder_whose_times_changed_and_no_byte_is_kept(stem_folder):
+    first = load_backbone(str(stem_folder))
+    for path in (weights_path(stem_folder), stem_folder / "vae" / "config.json"):
+        path.touch()
+    assert load_backbone(str(stem_folder)) is first
 
 
 def test_threads_get_one_object_from_one_load(stem_folder, monkeypatch):
@@ -208,3 +274,10 @@ def test_the_embedded_backbone_needs_no_diffusers():
         "sys.exit('diffusers' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize("kind", ["embedded", "kl_folder", "stem_folder"])
+def test_a_revision_is_refused_where_there_are_none(kind, request):
+    name = kind if kind == "embedded" else str(request.getfixturevalue(kind))
+    with pytest.raises(ValueError, match="leave revision out"):
+        StemPipeline(StemConfig(backbone=name, revision="main"))

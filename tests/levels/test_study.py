@@ -21,7 +21,6 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from stemob_wrappers import StemConfig
-from stemob_wrappers.backbones import load as backbones
 from stemob_wrappers.backbones.load import load_backbone
 from stemob_wrappers.cli.app import app
 from stemob_wrappers.diffusion.schedule import SD_SCHEDULE, NoiseSchedule
@@ -251,7 +250,6 @@ def test_rows_of_other_weights_under_the_same_name_are_measured_again(planted, t
     for seed in (0, 0, 1):
         shutil.rmtree(backbone, ignore_errors=True)
         tiny_models.save_stem_backbone(backbone, seed)
-        backbones._loaded.clear()  # as another process would start
         rows.append(run_study(small_study(**settings), tmp_path / "out")[-1])
     assert str(rows[0]) == str(rows[1])
     assert rows[0].pixels != rows[2].pixels
@@ -369,12 +367,10 @@ def test_an_image_is_inverted_at_any_setting_of_a_level(resolution, tmp_path):
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     write_image(tmp_path / "a.png", image)
     arguments = ["invert", str(tmp_path / "a.png"), str(tmp_path / "b.png"), "--noise", "fixed"]
-    arguments += ["--backbone", backbone, "--codec", codec, "--revision", "main"]
+    arguments += ["--backbone", backbone, "--codec", codec]
     done = CliRunner().invoke(app, [*arguments, "--resolution", str(resolution)])
     assert done.exit_code == 0, done.output
-    config = StemConfig(
-        backbone, noise="fixed", codec=codec, revision="main", resolution=resolution
-    )
+    config = StemConfig(backbone, noise="fixed", codec=codec, resolution=resolution)
     expected = StemPipeline(config, cache=False)(image[None])[0]
     np.testing.assert_array_equal(read_image(tmp_path / "b.png"), expected)
     refused = CliRunner().invoke(app, [*arguments, "--resolution", "big"])

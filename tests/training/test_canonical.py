@@ -11,14 +11,14 @@ from stemob_wrappers.stem.pipeline import StemPipeline
 from stemob_wrappers.training.codec import TrainConfig, train_backbone
 
 CONFIG = TrainConfig(
-    steps=300,
+    steps=150,
     batch_size=4,
     repainted=0.0,
     layout_channels=4,
     look_channels=6,
-    width=32,
-    context_width=32,
-    deep_width=32,
+    width=16,
+    context_width=16,
+    deep_width=16,
 )
 
 
@@ -34,7 +34,7 @@ def scenes(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def backbones(scenes, tmp_path_factory):
+def backbones(scenes, small_crops, tmp_path_factory):
     folder = tmp_path_factory.mktemp("backbones") / "canonical"
     canonical = train_backbone([scenes], folder, CONFIG, canonical=True)
     return canonical / "plain", canonical

@@ -28,6 +28,9 @@ TINY = dataclasses.replace(TrainConfig(steps=6, batch_size=4, repainted=0.0), **
 SCHEDULE = NoiseSchedule.from_config(SD_SCHEDULE)
 
 
+pytestmark = pytest.mark.usefixtures("small_crops")
+
+
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scenes")

@@ -151,3 +151,21 @@ def test_bad_input_is_named(folder):
     other = StemPipeline(StemConfig(backbone=folder, seed=1)).identity
     with pytest.raises(ValueError, match="seed: expected 1, this config gives 0"):
         StemObservation(make(fakes.IMAGE), backbone=folder, expect=other)
+
+
+def test_a_key_that_is_named_is_an_image_whatever_its_name_says(folder):
+    layout: fakes.Layout = {"front_depth": fakes.IMAGE, "masks": {"left": fakes.IMAGE}}
+    for keys in (["front_depth", "masks/left"], "front_depth", {"masks/left": {"seed": 1}}):
+        wrapped = StemObservation(make(layout), keys=keys, backbone=folder)
+        named = [keys] if isinstance(keys, str) else list(keys)
+        assert list(wrapped.pipelines) == named
+        observation, _ = wrapped.reset(seed=0)
+        raw = wrapped.unwrapped
+        assert isinstance(raw, fakes.FrameEnv)
+        changed = [
+            not np.array_equal(observation["front_depth"], raw.given["front_depth"]),
+            not np.array_equal(observation["masks"]["left"], raw.given["masks"]["left"]),
+        ]
+        assert changed == ["front_depth" in named, "masks/left" in named]
+    with pytest.raises(ValueError, match="no RGB image"):
+        StemObservation(make(layout), backbone=folder)

@@ -31,7 +31,7 @@ from stemob_wrappers.pictures import (
     write_image,
     write_video,
 )
-from stemob_wrappers.stem.frames import NOT_COLOUR
+from stemob_wrappers.stem.frames import named_as_no_colour
 from stemob_wrappers.stem.provenance import write_sidecar
 
 
@@ -188,8 +188,9 @@ class PicturesSource:
         converted, copied = [], []
         for path in sorted(path for path in self.path.rglob("*") if path.is_file()):
             file = path.relative_to(self.path)
-            named_other = any(word in str(file).lower() for word in NOT_COLOUR)
-            is_frames = not named_other and (is_video(file) or _is_colour_image(path))
+            is_frames = not named_as_no_colour(str(file)) and (
+                is_video(file) or _is_colour_image(path)
+            )
             (converted if is_frames else copied).append(file)
         return converted, copied
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stemob_wrappers.datasets.hdf5.copy import address
 from stemob_wrappers.datasets.stems import CorruptSourceError, Item, Stems
-from stemob_wrappers.stem.frames import NOT_COLOUR, FrameLayout
+from stemob_wrappers.stem.frames import FrameLayout, named_as_no_colour
 from stemob_wrappers.wrappers.spaces import image_layout
 
 GROUPS = ("obs", "next_obs")
@@ -94,7 +94,7 @@ def read_rows(dataset: h5py.Dataset, start: int, stop: int) -> NDArray[np.uint8]
 
 def _datasets(group: Any, path: str) -> Iterator[tuple[str, h5py.Dataset]]:
     for name in group:
-        if any(word in name.lower() for word in NOT_COLOUR):
+        if named_as_no_colour(name):
             continue
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
             continue
