@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
-import os
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import track
+from rich.progress import Progress
 from safetensors.numpy import save_file
 
 from stemob_wrappers.renders.files import default_scenes_dir
@@ -32,7 +30,7 @@ from stemob_wrappers.renders.stages.sources import build_stage
 from stemob_wrappers.renders.stages.stage import Stage, move_to
 from stemob_wrappers.scene.gl import ensure_gl
 from stemob_wrappers.splits import METAWORLD_SCENES, TRAIN_ROBOTS, TRAIN_TASKS
-from stemob_wrappers.work import _end_with_parent
+from stemob_wrappers.work import spawn_pool, whole_file
 
 FORMAT = 1
 PATTERN = "views-*.safetensors"
@@ -146,13 +144,9 @@ def _light_directions(rng: np.random.Generator) -> NDArray[np.float64]:
 def write_views(plan: ViewsPlan, folder: Path) -> Path:
     """Render a plan into its file; the file appears under its name only when it is whole."""
     path = views_path(plan, folder)
-    partial = folder / f".{path.name}.{os.getpid()}.partial"
-    try:
-        buffers = {k: np.ascontiguousarray(v) for k, v in render_views(plan).items()}
-        save_file(buffers, partial, metadata={"plan": json.dumps(asdict(plan), sort_keys=True)})
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    buffers = {k: np.ascontiguousarray(v) for k, v in render_views(plan).items()}
+    with whole_file(path) as temporary:
+        save_file(buffers, temporary, metadata={"plan": json.dumps(asdict(plan), sort_keys=True)})
     return path
 
 
@@ -168,14 +162,14 @@ def fill_views(plans: Iterable[ViewsPlan], folder: Path, workers: int = 1) -> li
     missing = [plan for plan in plans if not views_path(plan, folder).exists()]
     if missing:
         ensure_gl()
-        # A render context does not survive a fork, hence fresh processes.
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(
-            workers, context, _end_with_parent, max_tasks_per_child=SCENES_A_WORKER
-        ) as pool:
-            futures = [pool.submit(write_views, plan, folder) for plan in missing]
-            for future in track(as_completed(futures), "views", total=len(futures)):
-                future.result()
+    with Progress() as progress:
+        task = progress.add_task("views", total=len(missing))
+        for start in range(0, len(missing), workers * SCENES_A_WORKER):
+            with spawn_pool(workers) as pool:
+                some = missing[start : start + workers * SCENES_A_WORKER]
+                for future in as_completed([pool.submit(write_views, p, folder) for p in some]):
+                    future.result()
+                    progress.advance(task)
     return [views_path(plan, folder) for plan in plans]
 
 

@@ -12,6 +12,7 @@ import argparse
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -37,6 +38,7 @@ class DenoiserConfig:
         ema: decay of the averaged weights that are shipped.
         seed: seed of the weights, crops, timesteps and noise.
         width, deep_width: see StemDenoiser.
+        start: backbone whose denoiser it goes on from; None starts from nothing.
     """
 
     steps: int = 1_600
@@ -46,10 +48,17 @@ class DenoiserConfig:
     seed: int = 0
     width: int = 64
     deep_width: int = 128
+    start: str | None = None
+
+
+class ImageSource(Protocol):
+    """Draws images to train on, float [batch_size, 3, h, w] in [-1, 1]."""
+
+    def batch(self, rng: np.random.Generator, batch_size: int) -> torch.Tensor: ...
 
 
 def train_denoiser(
-    scenes: Path,
+    images: ImageSource,
     backbone: str,
     out: Path,
     config: DenoiserConfig | None = None,
@@ -63,7 +72,7 @@ def train_denoiser(
     same crops, timesteps and noise at every step.
 
     Args:
-        scenes: folder that ``training.scenes`` wrote.
+        images: to train on.
         backbone: name or folder of the embedded backbone whose codec it is trained on.
         out: folder for the denoiser, the checkpoint and ``losses.csv``.
         device: where it is trained.
@@ -73,18 +82,20 @@ def train_denoiser(
         ``out / "unet"``; put it beside the backbone's ``vae`` folder.
 
     Raises:
-        ValueError: ``scenes`` holds no scene, or the checkpoint belongs to other settings.
+        ValueError: the checkpoint belongs to other settings.
 
     Example:
-        >>> train_denoiser(Path("scenes"), "embedded", Path("denoiser")) # doctest: +SKIP
+        >>> train_denoiser(FrameSource(Path("scenes")), "embedded", Path("denoiser")) # doctest: +SKIP
     """
     config = config or DenoiserConfig()
-    frames = FrameSource(scenes)
     codec = load_backbone(backbone, device=device).codec
     out.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):  # the caller's generator stays as it is
         torch.manual_seed(config.seed)
-        model = StemDenoiser(codec.channels, config.width, config.deep_width).to(device)
+        model = StemDenoiser(codec.channels, config.width, config.deep_width)
+    if config.start is not None:
+        model.load_state_dict(load_backbone(config.start, denoiser=True).denoiser.state_dict())
+    model = model.to(device)
     average = StemDenoiser(**model.config).to(device)
     average.load_state_dict(model.state_dict())
     for network in (model, average):
@@ -92,10 +103,10 @@ def train_denoiser(
     schedule = NoiseSchedule.from_config(SD_SCHEDULE)
 
     def loss_of(step: int) -> torch.Tensor:
-        images = frames.batch(np.random.default_rng([config.seed, step]), config.batch_size)
+        drawn = images.batch(np.random.default_rng([config.seed, step]), config.batch_size)
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
         with autocast(device):
-            return denoiser_loss(model, codec, images.to(device), schedule, generator)
+            return denoiser_loss(model, codec, drawn.to(device), schedule, generator)
 
     optimise(model, average, loss_of, config, out, save_every=save_every)
     average.save_pretrained(out / "unet")
@@ -137,7 +148,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu")
     given = parser.parse_args(arguments)
     config = DenoiserConfig(steps=given.steps, batch_size=given.batch_size, seed=given.seed)
-    unet = train_denoiser(given.scenes, str(given.backbone), given.out, config, device=given.device)
+    unet = train_denoiser(
+        FrameSource(given.scenes), str(given.backbone), given.out, config, device=given.device
+    )
     shutil.copytree(unet, given.backbone / "unet", dirs_exist_ok=True)
     print(f"wrote {given.backbone / 'unet'}")
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from stemob_wrappers.renders.files import default_scenes_dir, load_scene
 from stemob_wrappers.renders.fill import render_env_scenes, render_scenes, render_task_scenes
-from stemob_wrappers.training.card import SIZES, held_out_frames, write_card
+from stemob_wrappers.training.batches import FrameSource
+from stemob_wrappers.training.card import SIZES, held_out_frames, scenes_in_words, write_card
 from stemob_wrappers.training.codec import TrainConfig, train_backbone
 from stemob_wrappers.training.denoiser import DenoiserConfig, train_denoiser
 from stemob_wrappers.training.loop import LOG_FILE
@@ -76,7 +77,8 @@ def make_backbone(
     plain = out / "plain" if canonical else out
     if denoiser_steps:
         denoiser = DenoiserConfig(steps=denoiser_steps, seed=seed)
-        unet = train_denoiser(scenes, str(plain), out / "denoiser", denoiser, device=device)
+        frames = FrameSource(scenes)
+        unet = train_denoiser(frames, str(plain), out / "denoiser", denoiser, device=device)
         shutil.copytree(unet, plain / "unet", dirs_exist_ok=True)
     held_out = {
         size: _held_out(
@@ -84,9 +86,10 @@ def make_backbone(
         )
         for size in SIZES
     }
+    data = scenes_in_words(folders)
     for backbone in dict.fromkeys([plain, out]):
         log = out / LOG_FILE
-        write_card(backbone, folders, held_out, command=command, log=log, device=device)
+        write_card(backbone, data, held_out, command=command, log=log, device=device)
     return out
 
 

@@ -1,7 +1,5 @@
 """Train the codec on views that are painted and lit anew at every step.
 
-    python -m stemob_wrappers.training.relit --views DIR --out DIR --steps 5000
-
 Each view is seen under two looks. The canonical decoder makes its *target* of both
 (`synthesis.TARGETS`), several targets at a time if so told, by heads that share all but the last
 layer; the plain decoder gives the looks themselves back, from latents that learn nothing of it, so
@@ -11,10 +9,8 @@ together (`losses.alignment_loss`).
 
 from __future__ import annotations
 
-import argparse
 import copy
 import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +20,7 @@ import torch
 from torch import nn
 
 from stemob_wrappers.augment import random_conv
-from stemob_wrappers.backbones.load import INDEX_FILE, stem_folder
+from stemob_wrappers.backbones.folder import StemFolder
 from stemob_wrappers.backbones.networks import Decoder, StemAutoencoder
 from stemob_wrappers.diffusion.schedule import SD_SCHEDULE, NoiseSchedule
 from stemob_wrappers.renders.views import ROLES
@@ -49,7 +45,7 @@ from stemob_wrappers.training.synthesis import (
     mean_albedo,
     to_images,
 )
-from stemob_wrappers.training.views import Crops, ViewSource
+from stemob_wrappers.training.view_crops import Crops, ViewSource
 
 PIXELS = 48  # channels that the decoder's last layer has for a picture: 4 x 4 pixels in RGB
 
@@ -197,24 +193,24 @@ def train_on_views(
 def write_backbones(networks: RelitNetworks, out: Path, config: RelitConfig) -> None:
     """Write each target's backbone, with the plain one inside."""
     for target in networks.targets:
+        alone = dataclasses.replace(config, targets=(target,))
         write_backbone(networks.plain, out / target / "plain", config)
         canonical = networks.canonical_autoencoder(target)
-        write_backbone(canonical, out / target, config, plain="plain")
+        write_backbone(canonical, out / target, alone, plain="plain")
 
 
 def first_networks(config: RelitConfig) -> RelitNetworks:
     """The networks before the first step: those of ``start``, with looks as loud as wanted."""
-    folder = stem_folder(config.start)
-    index = json.loads((folder / INDEX_FILE).read_text())
-    if "plain" not in index:
+    folder = StemFolder.named(config.start)
+    if folder.plain is None:
         raise ValueError(
-            f"training goes on from a canonical backbone, which has both decoders; {folder} is "
-            "a plain one; name 'embedded-canonical', or a folder that was trained here"
+            "training goes on from a canonical backbone, which has both decoders; "
+            f"{folder.path} is a plain one; name 'embedded-canonical', or a folder trained here"
         )
-    loaded = StemAutoencoder.from_pretrained(folder / index["plain"] / "vae")
+    loaded = StemAutoencoder.from_pretrained(folder.plain.path / "vae")
     plain = StemAutoencoder(**loaded.config | {"look_scale": config.look_scale})
     plain.load_state_dict(loaded.state_dict())
-    canonical = StemAutoencoder.from_pretrained(folder / "vae").decoder
+    canonical = StemAutoencoder.from_pretrained(folder.path / "vae").decoder
     canonical.look_scale = config.look_scale
     return RelitNetworks(plain, canonical, config.targets)
 
@@ -232,6 +228,22 @@ class Batch:
     images: torch.Tensor
     targets: dict[str, torch.Tensor]
     objects: torch.Tensor
+
+
+class LookSource:
+    """Images of views under drawn looks, for what is trained on the latents of a finished codec.
+
+    Args:
+        folders: that `renders.views` filled.
+    """
+
+    def __init__(self, *folders: Path) -> None:
+        self.source, self.bank = ViewSource(*folders), TextureBank()
+
+    def batch(self, rng: np.random.Generator, batch_size: int) -> torch.Tensor:
+        """Draw images, float [batch_size, 3, h, w] in [-1, 1]."""
+        crops = self.source.draw(rng, batch_size + batch_size % 2)
+        return draw_looks(rng, crops, self.bank)[0][:batch_size]
 
 
 def draw_batch(
@@ -300,30 +312,3 @@ def canonical_loss(
         loss = loss + picture_loss(picture, wanted, weights)
         loss = loss + config.hue * hue_loss(picture, wanted, objects)
     return loss / len(networks.targets)
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """The command line: ``python -m stemob_wrappers.training.relit``."""
-    parser = argparse.ArgumentParser(description="Train a backbone on views lit anew.")
-    parser.add_argument("--views", type=Path, nargs="+", required=True, help="folders of views")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--save-every", type=int, default=250)
-    parser.add_argument("--threads", type=int, default=1)
-    for field in dataclasses.fields(RelitConfig):
-        name = "--" + field.name.replace("_", "-")
-        if isinstance(field.default, bool):
-            parser.add_argument(name, action="store_true")
-        elif isinstance(field.default, tuple):
-            parser.add_argument(name, nargs="+", default=field.default, choices=TARGETS)
-        else:
-            parser.add_argument(name, type=type(field.default), default=field.default)
-    given = vars(parser.parse_args(arguments))
-    views, out, save_every = given.pop("views"), given.pop("out"), given.pop("save_every")
-    torch.set_num_threads(given.pop("threads"))
-    given["targets"] = tuple(given["targets"])
-    train_on_views(views, out, RelitConfig(**given), save_every=save_every)
-    print(f"wrote {', '.join(str(out / target) for target in given['targets'])}")
-
-
-if __name__ == "__main__":
-    main()

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from stemob_wrappers.renders.views import ROLES
 from stemob_wrappers.scene.textures import draw_colour, draw_texture
-from stemob_wrappers.training.views import SKY, Crops
+from stemob_wrappers.training.view_crops import SKY, Crops
 
 TEXTURES = 700
 TEXEL = 64  # side of a texture in pixels

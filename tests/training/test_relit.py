@@ -15,6 +15,7 @@ from stemob_wrappers.backbones.load import load_backbone
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.renders.views import ViewsPlan, write_views
 from stemob_wrappers.stem.pipeline import StemPipeline
+from stemob_wrappers.training import relit_recipe
 from stemob_wrappers.training.loop import LOG_FILE
 from stemob_wrappers.training.relit import (
     RelitConfig,
@@ -114,3 +115,23 @@ def test_a_frozen_encoder_stays(views: Path, tmp_path: Path) -> None:
         for name in ("embedded-canonical", str(out / "roles"))
     )
     assert all(torch.equal(v, after[k]) for k, v in before.items())
+
+
+def test_one_command_makes_a_backbone_for_every_method(
+    views: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relit_recipe, "SIZES", (32,))
+    monkeypatch.setattr(
+        relit_recipe, "held_out_frames", lambda folder, size: np.zeros((1, 2, size, size, 3), "u1")
+    )
+    out = tmp_path / "run"
+    settings = ["--steps", "2", "--batch-size", "4", "--denoiser-steps", "2", "--targets", "roles"]
+    places = ["--views", str(views), "--num-scenes", "0", "--out", str(out)]
+    relit_recipe.main([*places, *settings])
+    card = (out / "roles" / "README.md").read_text()
+    assert "4 views at 128 px of 1 rendered MuJoCo scenes" in card
+    assert "draws objects in the plain colour that they are seen in" in card
+    frames = np.zeros((2, 32, 32, 3), np.uint8)
+    for method in ("ddpm", "ddim"):
+        config = StemConfig(backbone=str(out / "roles"), method=method)
+        assert StemPipeline(config, cache=False)(frames).shape == frames.shape

@@ -21,7 +21,7 @@ from stemob_wrappers.training.synthesis import (
     painted,
     shade,
 )
-from stemob_wrappers.training.views import SKY, Crops
+from stemob_wrappers.training.view_crops import SKY, Crops
 
 GEOM_ROLES = ("floor", "fixture", "object", "object", "robot")
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from stemob_wrappers.renders.views import ROLES, ViewsPlan, write_views
-from stemob_wrappers.training.views import CROP, SKY, ViewSource, mirrored
+from stemob_wrappers.training.view_crops import CROP, SKY, ViewSource, mirrored
 
 
 @pytest.fixture(scope="module")
