@@ -177,7 +177,7 @@ faces come out blurred; train an own backbone with `stemob train-backbone` for a
 
 _MADE = {
     "nominal": "gives every frame the nominal look of its scene, whatever appearance it came in",
-    "flat": "gives every geom its plain nominal colour under one light, whatever a frame looks like",
+    "flat": "gives every geom its plain nominal colour under one light, whatever its look",
     "roles": "draws objects in the plain colour that they are seen in, the robot in its own, and "
     "table, floor,\nwalls and sky in one grey each, all under one light",
 }
