@@ -1,5 +1,8 @@
 """A small matt scene with every kind of primitive, for tests of buffers and of their shading."""
 
+# pyright: reportAttributeAccessIssue=false
+# (MuJoCo ships no complete type stubs.)
+
 from __future__ import annotations
 
 from typing import Any

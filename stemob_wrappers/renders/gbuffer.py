@@ -75,7 +75,7 @@ class BufferRenderer:
         index = self.model.camera(camera).id
         position = np.array(data.cam_xpos[index], np.float32)
         rotation = np.array(data.cam_xmat[index], np.float32).reshape(3, 3)
-        fovy = np.float32(self.model.cam_fovy[index])
+        fovy = np.array(self.model.cam_fovy[index], np.float32)
         nominal = self.nominal(data, camera)
         albedo, depth = self._draw(data, camera, [_AMBIENT])
         ids = self._ids()
@@ -92,7 +92,7 @@ class BufferRenderer:
             if shadows:
                 lit = self._draw(data, camera, _coloured(middle, directions), shadows=True)[0]
         length = np.linalg.norm(normals, axis=2, keepdims=True)
-        return {
+        buffers: Buffers = {
             "nominal": nominal,
             "albedo": albedo,
             "lit": lit,
@@ -106,6 +106,7 @@ class BufferRenderer:
             "rotation": rotation,
             "fovy": fovy,
         }
+        return buffers
 
     def _draw(
         self,

@@ -138,7 +138,8 @@ def _stage(plan: ViewsPlan, rng: np.random.Generator) -> Stage:
 def _light_directions(rng: np.random.Generator) -> NDArray[np.float64]:
     azimuth, height = rng.uniform(-np.pi, np.pi, 3), rng.uniform(0.45, 1.4, 3)
     level = np.cos(height)
-    return np.stack([np.cos(azimuth) * level, np.sin(azimuth) * level, np.sin(height)], axis=1)
+    directions = [np.cos(azimuth) * level, np.sin(azimuth) * level, np.sin(height)]
+    return np.stack(directions, axis=1).astype(np.float64)
 
 
 def write_views(plan: ViewsPlan, folder: Path) -> Path:

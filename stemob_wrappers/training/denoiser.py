@@ -85,7 +85,8 @@ def train_denoiser(
         ValueError: the checkpoint belongs to other settings.
 
     Example:
-        >>> train_denoiser(FrameSource(Path("scenes")), "embedded", Path("denoiser")) # doctest: +SKIP
+        >>> frames = FrameSource(Path("scenes")) # doctest: +SKIP
+        >>> train_denoiser(frames, "embedded", Path("denoiser")) # doctest: +SKIP
     """
     config = config or DenoiserConfig()
     codec = load_backbone(backbone, device=device).codec

@@ -14,6 +14,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -127,7 +128,7 @@ def with_heads(decoder: Decoder, heads: int) -> Decoder:
             shared, own = had.split([2 * width, PIXELS])
             new.copy_(torch.cat([shared, own.repeat(heads, *[1] * (own.dim() - 1))]))
     decoder.last, decoder.level[2] = last, level
-    decoder.split = (width, width, PIXELS * heads)
+    decoder.split = (width, width, PIXELS * heads)  # pyright: ignore[reportAttributeAccessIssue]
     return decoder
 
 
@@ -208,7 +209,8 @@ def first_networks(config: RelitConfig) -> RelitNetworks:
             f"{folder.path} is a plain one; name 'embedded-canonical', or a folder trained here"
         )
     loaded = StemAutoencoder.from_pretrained(folder.plain.path / "vae")
-    plain = StemAutoencoder(**loaded.config | {"look_scale": config.look_scale})
+    settings: dict[str, Any] = {**loaded.config, "look_scale": config.look_scale}
+    plain = StemAutoencoder(**settings)
     plain.load_state_dict(loaded.state_dict())
     canonical = StemAutoencoder.from_pretrained(folder.path / "vae").decoder
     canonical.look_scale = config.look_scale

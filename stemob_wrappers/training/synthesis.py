@@ -114,15 +114,15 @@ class TextureBank:
         left, top = x % TEXEL, y % TEXEL
         right, bottom = (x + 1) % TEXEL, (y + 1) % TEXEL
         start = texture * TEXEL**2
-        rows = [
+        above, below = (
             torch.lerp(
                 self._texels[start + row * TEXEL + left],
                 self._texels[start + row * TEXEL + right],
                 across,
             )
             for row in (top, bottom)
-        ]
-        return torch.lerp(*rows, down)
+        )
+        return torch.lerp(above, below, down)
 
 
 def nominal_paint(crops: Crops) -> Paint:
@@ -159,7 +159,7 @@ def draw_paint(rng: np.random.Generator, crops: Crops, textures: int) -> Paint:
             if kind == 0:
                 repeats, angle = log_uniform(rng, 0.5, 6.0), rng.uniform(0, 2 * np.pi)
                 share = 1.0 if rng.random() < 0.75 else rng.uniform(0.3, 0.9)
-                coarse = textures * (repeats > FINE_REPEATS)
+                coarse = textures * int(repeats > FINE_REPEATS)
                 sin, cos = repeats * np.sin(angle), repeats * np.cos(angle)
                 paint.own[view, geoms] = 1 - share
                 paint.share[view, geoms] = share

@@ -1,5 +1,8 @@
 """G-buffers against what MuJoCo itself renders, and against rays and formulas."""
 
+# pyright: reportAttributeAccessIssue=false
+# (MuJoCo ships no complete type stubs.)
+
 from __future__ import annotations
 
 import matt_scene

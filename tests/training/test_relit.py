@@ -99,7 +99,7 @@ def test_the_plain_codec_stays_as_faithful_as_it_was(trained: Path) -> None:
         psnr(frames, StemPipeline(StemConfig(backbone=b, inversion_steps=0), cache=False)(frames))
         for b in ("embedded", str(trained / "roles" / "plain"))
     ]
-    np.testing.assert_allclose(*found, atol=1.0)
+    np.testing.assert_allclose(found[0], found[1], atol=1.0)
 
 
 def test_a_plain_backbone_is_no_start() -> None:
