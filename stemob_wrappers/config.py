@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypedDict
 
 METHODS = ("ddpm", "ddim", "ddim-renoise", "ddim-fixed-point", "ddim-warm")
 NOISE_POLICIES = ("frame", "fixed", "episode", "fresh")
@@ -172,6 +173,20 @@ class StemConfig:
         return dataclasses.replace(self, **changes)
 
 
+class ConfigFields(TypedDict, total=False):
+    """The fields of StemConfig as keyword arguments, for type checkers."""
+
+    backbone: str
+    method: str
+    num_steps: int
+    inversion_steps: int
+    noise: str
+    seed: int
+    codec: str | None
+    revision: str | None
+    resolution: int | Literal["model"] | None
+
+
 FIELDS = tuple(field.name for field in dataclasses.fields(StemConfig))
 
 
@@ -203,10 +218,16 @@ def check_field_names(fields: dict[str, Any]) -> None:
     """
     for name in fields:
         if name not in FIELDS:
-            raise ValueError(f"unknown StemConfig field {name!r}; {_nearest(name, FIELDS)}")
+            raise ValueError(f"unknown StemConfig field {name!r}; {nearest(name, FIELDS)}")
 
 
-def _nearest(value: str, choices: tuple[str, ...]) -> str:
+def nearest(value: str, choices: Sequence[str]) -> str:
+    """Return the end of a message about an unknown name: what was perhaps meant, and all there is.
+
+    Example:
+        >>> nearest("ddmp", ("ddpm", "ddim"))
+        "did you mean 'ddpm'? choose from ddpm, ddim"
+    """
     close = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}choose from {', '.join(choices)}"
@@ -214,7 +235,7 @@ def _nearest(value: str, choices: tuple[str, ...]) -> str:
 
 def _require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise ValueError(f"unknown {name} {value!r}; {_nearest(str(value), choices)}")
+        raise ValueError(f"unknown {name} {value!r}; {nearest(str(value), choices)}")
 
 
 def _require_text(name: str, value: object) -> None:

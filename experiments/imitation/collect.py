@@ -34,6 +34,7 @@ from experiments.imitation.demo_file import (
 )
 from experiments.imitation.experts import EXPERTS
 from stemob_wrappers.perturb import ScenePerturbation
+from stemob_wrappers.splits import DEMONSTRATION_SEEDS
 
 CAMERAS = ("agentview", "robot0_eye_in_hand")
 HORIZONS = {"Lift": 120, "Stack": 200, "PickPlaceCan": 300}
@@ -41,9 +42,8 @@ FACTORS = ["lighting", "texture", "colour", "background"]
 SEVERITIES = (1, 2, 3, 4, 5)
 AFTER_SUCCESS = 5  # steps recorded; success comes so soon that letting go would be a single one
 
-# Reset seeds of demonstrations lie below 500,000; those from there on are for evaluation.
-MAX_SEED = 20_000
 MAX_ATTEMPTS = 25
+MAX_SEED = DEMONSTRATION_SEEDS.stop // MAX_ATTEMPTS  # of a first attempt
 
 _NOISE_STREAM, _APPEARANCE_STREAM = 0xD1CE, 0x10035  # keep the draws apart that share a seed
 
@@ -99,7 +99,7 @@ def collect(
         out: the file to write, ``*.hdf5``.
         episodes: how many to write; a tenth of them is ``mask/valid``, the rest ``mask/train``.
         seed: of the first episode, below 20,000 together with the number of episodes, so that
-            reset seeds stay below 500,000.
+            reset seeds stay within `splits.DEMONSTRATION_SEEDS`.
         workers: processes to render in.
         appearance: None for the nominal scene; "train" for another light, other textures, colours
             and background in each episode, of a severity from 1 to 5, from the training split.

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from stemob_wrappers.backbones.files import current_name, load_part, read_json, require_json
+from stemob_wrappers.backbones.guard import check_finite, check_folder, check_size
 
 # Otherwise diffusers tells at every load that accelerate, which is not needed, is missing.
 QUIET = {"low_cpu_mem_usage": False}
@@ -115,8 +116,9 @@ def load_autoencoder(name: str, revision: str | None = None) -> tuple[dict[str, 
     # Imported here: diffusers takes seconds to import, and the embedded backbone needs none of it.
     import diffusers
 
-    kind = getattr(diffusers, kind)
-    return config, load_part(kind, name, folder, revision, "autoencoder", **QUIET)
+    return config, _load_network(
+        getattr(diffusers, kind), config, name, folder, revision, "autoencoder"
+    )
 
 
 def _stable_diffusion(name: str, codec: str | None, revision: str | None, denoiser: bool) -> Parts:
@@ -143,10 +145,9 @@ def _stable_diffusion(name: str, codec: str | None, revision: str | None, denois
 
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
-    unet = load_part(UNet2DConditionModel, name, "unet", revision, "denoiser", **QUIET)
+    unet = _load_network(UNet2DConditionModel, unet_config, name, "unet", revision, "denoiser")
     tokens, embedding, text_encoder = _null_prompt(name, revision)
-    text_config = require_json(name, ("text_encoder/config.json",), revision)[0]
-    networks |= {"unet": (unet_config, unet), "text_encoder": (text_config, text_encoder)}
+    networks |= {"unet": (unet_config, unet), "text_encoder": text_encoder}
     adapter = PromptedDenoiser(unet, embedding, _prediction_type(name, scheduler))
     return Parts(autoencoder, adapter, scheduler, image_size, networks, tokens)
 
@@ -172,7 +173,7 @@ def _pixel_ddpm(name: str, codec: str | None, revision: str | None, denoiser: bo
 
     from diffusers.models.unets.unet_2d import UNet2DModel
 
-    unet = load_part(UNet2DModel, name, folder, revision, "denoiser", **QUIET)
+    unet = _load_network(UNet2DModel, config, name, folder, revision, "denoiser")
     adapter = PixelDenoiser(unet, _prediction_type(name, scheduler))
     return Parts(None, adapter, scheduler, image_size, {"unet": (config, unet)})
 
@@ -217,13 +218,27 @@ def _prediction_type(name: str, scheduler: dict[str, Any]) -> str:
     return kind
 
 
-def _null_prompt(name: str, revision: str | None) -> tuple[list[int], torch.Tensor, nn.Module]:
+def _load_network(
+    kind: Any, config: dict[str, Any], name: str, folder: str, revision: str | None, what: str
+) -> Any:
+    """Load a network of diffusers, checked before and after."""
+    weights = "diffusion_pytorch_model"
+    check_folder(name, folder)
+    check_size(name, folder, revision, weights, lambda: kind.from_config(config))
+    network = load_part(kind, name, folder, revision, what, **QUIET)
+    check_finite(network, name, folder)
+    return network
+
+
+def _null_prompt(
+    name: str, revision: str | None
+) -> tuple[list[int], torch.Tensor, tuple[dict[str, Any], nn.Module]]:
     """Tokens of the empty prompt, its embedding (float32 [1, tokens, channels]), and what made it.
 
     The embedding is rounded otherwise on another machine; tokens and text encoder identify it.
     """
     try:
-        from transformers import CLIPTextModel, CLIPTokenizer
+        from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
     except ImportError as error:
         raise ImportError(
             f"the DDIM methods embed the empty prompt of {name} with transformers, which is not "
@@ -231,11 +246,17 @@ def _null_prompt(name: str, revision: str | None) -> tuple[list[int], torch.Tens
         ) from error
     # Without its vocabulary the tokenizer would load all the same, empty.
     require_json(name, ("tokenizer/vocab.json", "tokenizer/tokenizer.json"), revision)
+    check_folder(name, "tokenizer")
     tokenizer: Any = load_part(CLIPTokenizer, name, "tokenizer", revision, "tokenizer")
-    text_encoder: Any = load_part(CLIPTextModel, name, "text_encoder", revision, "text encoder")
+    part = "text_encoder"
+    config = (read_json(name, (f"{part}/config.json",), revision) or ({}, ""))[0]
+    check_folder(name, part)
+    check_size(name, part, revision, "model", lambda: CLIPTextModel(CLIPTextConfig(**config)))
+    text_encoder: Any = load_part(CLIPTextModel, name, part, revision, "text encoder")
+    check_finite(text_encoder, name, part)
     text_encoder.eval()
     length = min(tokenizer.model_max_length, text_encoder.config.max_position_embeddings)
     tokens = tokenizer("", padding="max_length", max_length=length, return_tensors="pt")
     with torch.inference_mode(False), torch.no_grad():
         embedding = text_encoder(tokens.input_ids)[0]
-    return tokens.input_ids[0].tolist(), embedding.float(), text_encoder
+    return tokens.input_ids[0].tolist(), embedding.float(), (config, text_encoder)

@@ -113,7 +113,8 @@ class StemFolder:
         named = self.index.get("plain")
         if named is None:
             return None
-        path = WEIGHTS / EMBEDDED[named] if named in EMBEDDED else inside(self.path, str(named))
+        named = str(named)
+        path = WEIGHTS / EMBEDDED[named] if named in EMBEDDED else inside(self.path, named)
         if path.resolve() == self.path.resolve() or "plain" in parse_json(path / INDEX_FILE):
             raise ValueError(f"{self.path / INDEX_FILE} names {named!r} as plain, which it is not")
         return StemFolder(self.name, path)

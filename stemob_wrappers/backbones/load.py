@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,6 @@ import torch
 from stemob_wrappers.backbones.codecs import IdentityCodec, LatentCodec, wrap_autoencoder
 from stemob_wrappers.backbones.digest import Network, Tensor, model_digest
 from stemob_wrappers.backbones.folder import (
-    EMBEDDED,
     StemFolder,
     is_stem_folder,
     stem_folder,
@@ -112,11 +112,12 @@ def _load(
     folder = stem_folder(name)
     ours = is_stem_folder(folder)
     if revision is not None and folder.is_dir():
-        kind = "an embedded backbone" if name in EMBEDDED else "a local folder"
-        raise ValueError(
-            f"revision={revision!r} names a version of a hub model, but {name!r} is {kind}, which "
-            "has none: leave revision out"
+        said = (
+            f"revision={revision!r} names a version of a hub model; backbone {name!r} is a folder"
         )
+        if ours:
+            raise ValueError(f"{said} that has none: leave revision out")
+        warnings.warn(f"{said}, which is loaded as it is", stacklevel=3)
     if ours:
         backbone = _load_stem(StemFolder(name, folder), codec, denoiser)
     elif folder.is_dir() or "/" in name:

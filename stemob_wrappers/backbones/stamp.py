@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ SUFFIXES = (".json", ".safetensors", ".txt")  # of the files that a model is rea
 DEPTH = 3  # a model, its plain one, a part of that
 # A file changed within the resolution of its file system's clock may change again at that time.
 SETTLED_NS = 2 * 10**9
+MAX_HASHED_BYTES = 2**30
 
 Files = tuple[tuple[str, int, int, int, int], ...]
 
@@ -63,6 +65,8 @@ def _look_at(folders: tuple[Path, ...]) -> Files:
 
 
 def _hash(files: Files) -> str:
+    if sum(size for _, size, *_ in files) > MAX_HASHED_BYTES:
+        return secrets.token_hex(16)  # equal to nothing: loaded again while it is in doubt
     digest = hashlib.blake2b(digest_size=16)
     for path, size, *_ in files:
         digest.update(f"{path} {size}\n".encode())

@@ -86,12 +86,12 @@ def _check_config(path: Path, config: dict[str, Any]) -> None:
     for name, value in config.items():
         if isinstance(value, bool) or name.startswith("_"):
             continue
-        if isinstance(value, int) and 1 <= value <= MAX_CHANNELS:
-            continue
-        if isinstance(value, float) and 0 < value <= 1:
+        share = isinstance(value, float) or name.endswith("scale")
+        low, high = (0, 1) if share else (1, MAX_CHANNELS)
+        if isinstance(value, int | float) and low <= value <= high and value:
             continue
         raise ValueError(
-            f"{path} has {name}={value!r}; a network of this package has 1 to {MAX_CHANNELS} "
+            f"{path} has {name}={value!r:.40}; a network of this package has 1 to {MAX_CHANNELS} "
             "channels and scales in (0, 1]; mend the file, or train the backbone again"
         )
 

@@ -385,17 +385,18 @@ def evaluate(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for results and report.")],
-    arm: Annotated[
+    condition: Annotated[
         list[str] | None,
         typer.Option(help="raw, or a backbone; repeat. Without any: raw and embedded."),
     ] = None,
+    arm: Annotated[list[str] | None, typer.Option(hidden=True)] = None,  # its former name
     suite: Annotated[
         str, typer.Option(help="all, or groups such as lighting,texture, by commas.")
     ] = "all",
     severity: Annotated[
         list[int] | None, typer.Option(help="1 to 5; repeat for several. Without any: 4.")
     ] = None,
-    episodes: Annotated[int, typer.Option(help="In each cell, for each arm.")] = 20,
+    episodes: Annotated[int, typer.Option(help="In each cell, for each condition.")] = 20,
     seed: Annotated[int, typer.Option(help="Of the episodes.")] = 0,
     split: Annotated[
         Literal["dev", "test"], typer.Option(help="test to report, dev to choose settings.")
@@ -411,6 +412,12 @@ def evaluate(
     num_steps: NumSteps = 50,
     inversion_steps: InversionSteps = 5,
     noise: Noise = "frame",
+    depends: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="File or folder that decides what policies do, beside their code; repeat."
+        ),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="Where the backbones run.")] = None,
 ) -> None:
     """Compare how much success policies keep under visual change; run it again to go on."""
@@ -426,7 +433,7 @@ def evaluate(
         noise=noise,
     )
     results = evaluation.evaluate(
-        cross(policy, arm or ["raw", "embedded"], config),
+        cross(policy, [*(condition or []), *(arm or [])] or ["raw", "embedded"], config),
         env,
         suite=suite.split(","),
         severities=severity or [4],
@@ -437,6 +444,7 @@ def evaluate(
         env_kwargs=_json_object("--env-kwargs", env_kwargs),
         success_return=success_return,
         out=out,
+        depends=depends or (),
         device=device,
         progress=True,
     )

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemob_wrappers.config import StemConfig
-from stemob_wrappers.pictures import VIDEO_SUFFIXES, write_image, write_video
+from stemob_wrappers.pictures import write_image
 from stemob_wrappers.stem.provenance import is_converted
+from stemob_wrappers.videos import VIDEO_SUFFIXES, write_video
 
 
 def visualize(
@@ -97,7 +98,7 @@ def _find(file: Any, demo: str, key: str | None) -> Any:
         raise ValueError(f"{file.filename} has no demo {demo!r}")
     found = {
         path.split("/", 1)[1]: image
-        for path, image in find_demo_images(file["data"][demo]).items()
+        for path, image in find_demo_images(file["data"][demo]).images.items()
         if path.startswith("obs/")
     }
     if not found or (key is not None and key not in found):

@@ -273,7 +273,7 @@ def list_images(folder: Path) -> list[Path]:
     """Return the image files of a folder by name."""
     from stemob_wrappers.pictures import IMAGE_SUFFIXES
 
-    return [path for path in sorted(folder.iterdir()) if path.suffix in IMAGE_SUFFIXES]
+    return [path for path in sorted(folder.iterdir()) if path.suffix.lower() in IMAGE_SUFFIXES]
 
 
 def save_pairs(pairs: Pairs, path: Path) -> None:

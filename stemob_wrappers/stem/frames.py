@@ -210,6 +210,32 @@ def named_as_no_colour(name: str) -> bool:
     return any(word.lower() in NOT_COLOUR for word in words)
 
 
+def find_layout(shape: tuple[int, ...], dtype: Any) -> FrameLayout | None:
+    """Return how RGB frames lie in an array of a shape and dtype, or None where they do not.
+
+    This is what an image is, for spaces and for recorded arrays: uint8, or floats (in [0, 1]), of
+    shape [H, W, 3], [3, H, W], [K, H, W, 3], [K, 3, H, W], [H, W, 3 K] or [3 K, H, W].
+
+    Example:
+        >>> find_layout((12, 84, 84), np.uint8).count
+        4
+        >>> find_layout((84, 84, 4), np.uint8) is None
+        True
+    """
+    floating = np.issubdtype(dtype, np.floating)
+    if not floating and np.dtype(dtype) != np.uint8:
+        return None
+    if len(shape) == 4:
+        inner = _single_image(shape[1:], stacked=False)
+        return inner and FrameLayout(*inner[:3], "leading", shape[0], bool(floating))
+    if len(shape) == 3:
+        inner = _single_image(shape, stacked=True)
+        if inner is not None:
+            stack = "none" if inner[3] == 1 else "channels"
+            return FrameLayout(*inner[:3], stack, inner[3], bool(floating))
+    return None
+
+
 def _single_image(shape: tuple[int, ...], stacked: bool) -> tuple[int, int, bool, int] | None:
     """Return (height, width, channels_first, frames) of a three-dimensional image shape."""
     for channels_first in (False, True):

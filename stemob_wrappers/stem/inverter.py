@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 
 import torch
@@ -34,6 +35,7 @@ class FrameInverter:
         config: the same with ``resolution="model"`` put in numbers.
         alpha_bar: the share of signal variance that is left at the config's level.
         seconds: time spent so far in ``"encode"``, ``"invert"`` and ``"decode"``.
+        lock: held while ``seconds`` change; threads may share an inverter.
 
     Raises:
         ValueError: a method or resolution that this backbone has not what it takes for, or a bad
@@ -62,6 +64,7 @@ class FrameInverter:
         timestep = backbone.schedule.timestep(config.num_steps, config.inversion_steps)
         self.alpha_bar = backbone.schedule.alpha_bar(timestep)
         self.seconds = {"encode": 0.0, "invert": 0.0, "decode": 0.0}
+        self.lock = threading.Lock()
 
     def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """Shape of the latent, and so of the noise, of a frame: [channels, h, w]."""
@@ -101,9 +104,10 @@ class FrameInverter:
         stems = self._to_frames(codec.decode(latents, self.alpha_bar)[:count], height, width)
         decoded = _now(frames.device)
 
-        self.seconds["encode"] += encoded - started
-        self.seconds["invert"] += inverted - encoded
-        self.seconds["decode"] += decoded - inverted
+        with self.lock:
+            self.seconds["encode"] += encoded - started
+            self.seconds["invert"] += inverted - encoded
+            self.seconds["decode"] += decoded - inverted
         return stems
 
     def _invert(self, latents: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:

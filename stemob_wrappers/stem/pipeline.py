@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from stemob_wrappers.backbones.card import expected_psnr, psnr, warn_if_unknown
 from stemob_wrappers.backbones.load import load_backbone
-from stemob_wrappers.cache import CacheLike, FrameCache, as_cache
+from stemob_wrappers.cache import CacheLike, as_cache
 from stemob_wrappers.config import StemConfig, as_config
 from stemob_wrappers.diffusion.noise import draw_noise, noise_key
 from stemob_wrappers.stem.frames import check_frames
@@ -97,6 +97,7 @@ class StemPipeline:
         self.identity = identity(self.inverter.config, backbone.digest)
         self.fingerprint = fingerprint(self.identity)
         self.stats = StemStats(seconds=self.inverter.seconds)  # shared: one table for all stages
+        self._lock = self.inverter.lock  # of the statistics and of the count below
         self._count = 0  # frames seen, which names the draws of the policy "fresh"
 
     def __call__(
@@ -133,11 +134,12 @@ class StemPipeline:
             )
         if noise is not None:
             noise = self._check_noise(frames, noise)
-            self.stats.frames += len(frames)
+            self._count_up(frames=len(frames))
             return _like(frames, self._invert(frames, noise))
-        first_count = self._count
-        self._count += len(frames)
-        self.stats.frames += len(frames)
+        with self._lock:  # two calls never share a draw
+            first_count = self._count
+            self._count += len(frames)
+        self._count_up(frames=len(frames))
         policy = self.config.noise
         needs_content = policy == "frame" or (policy != "fresh" and self.cache is not None)
         digests = self._digests(frames) if needs_content else [b""] * len(frames)
@@ -149,9 +151,7 @@ class StemPipeline:
         ]
         if not needs_content:
             return _like(frames, self._invert(frames, self._draw(frames, keys)))
-        if self.cache is None:
-            return _like(frames, self._invert_distinct(frames, digests, keys))
-        return _like(frames, self._look_up_or_invert(self.cache, frames, digests, keys))
+        return _like(frames, self._look_up_or_invert(frames, digests, keys))
 
     def noise_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """Shape [C, h, w] of the noise field of a frame of the given size.
@@ -184,59 +184,38 @@ class StemPipeline:
         self.stats.seconds.clear()
         self.stats.seconds.update(before)
 
-    def _invert_distinct(
-        self, frames: Any, digests: list[bytes], noise_keys: list[bytes]
-    ) -> torch.Tensor:
-        """Compute each distinct frame once; nothing leaves the device."""
-        first: dict[tuple[bytes, bytes], int] = {}
-        pairs = list(zip(digests, noise_keys, strict=True))
-        for row, pair in enumerate(pairs):
-            first.setdefault(pair, row)
-        rows = list(first.values())
-        self.stats.hits += len(frames) - len(rows)
-        distinct = frames if len(rows) == len(frames) else frames[rows]
-        stems = self._invert(distinct, self._draw(frames, [noise_keys[row] for row in rows]))
-        if len(rows) == len(frames):
-            return stems
-        place = {pair: index for index, pair in enumerate(first)}
-        return stems[[place[pair] for pair in pairs]]
-
     def _look_up_or_invert(
-        self, cache: FrameCache, frames: Any, digests: list[bytes], noise_keys: list[bytes]
-    ) -> NDArray[np.uint8]:
-        """Fill the result from the cache, then compute what is left in one call."""
+        self, frames: Any, digests: list[bytes], noise_keys: list[bytes]
+    ) -> torch.Tensor | NDArray[np.uint8]:
+        """Take what the cache holds and compute the rest in one call, each distinct frame once."""
         started = time.perf_counter()
-        rows_by_key: dict[bytes, list[int]] = {}
-        for row, (digest, key) in enumerate(zip(digests, noise_keys, strict=True)):
-            rows_by_key.setdefault(self._cache_key(digest, key), []).append(row)
-        stems = np.empty(frames.shape, np.uint8)
-        misses = []
-        for key, rows in rows_by_key.items():
-            stored = cache.get(key)
-            if stored is None:
-                misses.append(key)
-            else:
-                for row in rows:
-                    stems[row] = stored
-        self._took("cache", started)
-        self.stats.hits += len(frames) - len(misses)
-        if not misses:
-            return stems
-
-        rows = [rows_by_key[key][0] for key in misses]
-        noise = self._draw(frames, [noise_keys[row] for row in rows])
-        computed = self._invert(frames[rows], noise).numpy(force=True)
-        started = time.perf_counter()
-        for key, stem in zip(misses, computed, strict=True):
-            for row in rows_by_key[key]:
-                stems[row] = stem
-            cache.put(key, stem)
-        self._took("cache", started)
-        return stems
+        keys = [self._cache_key(*pair) for pair in zip(digests, noise_keys, strict=True)]
+        first_rows: dict[bytes, int] = {}
+        for row, key in enumerate(keys):
+            first_rows.setdefault(key, row)
+        found: dict[bytes, Any] = {}
+        if self.cache is not None:
+            for key in first_rows:
+                if (stem := self.cache.get(key)) is not None:
+                    found[key] = stem
+            self._took("cache", started)
+        rows = [row for key, row in first_rows.items() if key not in found]
+        self._count_up(hits=len(frames) - len(rows))
+        if rows:
+            distinct = frames if len(rows) == len(frames) else frames[rows]
+            stems = self._invert(distinct, self._draw(frames, [noise_keys[row] for row in rows]))
+            if self.cache is None:  # nothing leaves the device
+                place = {keys[row]: index for index, row in enumerate(rows)}
+                return stems if distinct is frames else stems[[place[key] for key in keys]]
+            started = time.perf_counter()
+            for row, stem in zip(rows, stems.numpy(force=True), strict=True):
+                self.cache.put(keys[row], stem)
+                found[keys[row]] = stem
+            self._took("cache", started)
+        return np.stack([found[key] for key in keys])
 
     def _invert(self, frames: Any, noise: torch.Tensor) -> torch.Tensor:
-        self.stats.inverter_calls += 1
-        self.stats.misses += len(frames)
+        self._count_up(inverter_calls=1, misses=len(frames))
         frames = _as_tensor(frames)
         stems = self.inverter(frames.to(self.device), noise)
         if self.stats.psnr_db is None:
@@ -285,9 +264,15 @@ class StemPipeline:
     def _to_device(self, noise: torch.Tensor | NDArray[np.float32]) -> torch.Tensor:
         return _as_tensor(noise).to(self.device, self.dtype)
 
+    def _count_up(self, **counts: int) -> None:
+        with self._lock:
+            for name, count in counts.items():
+                setattr(self.stats, name, getattr(self.stats, name) + count)
+
     def _took(self, stage: str, started: float) -> None:
-        seconds = self.stats.seconds
-        seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - started
+        took = time.perf_counter() - started
+        with self._lock:
+            self.stats.seconds[stage] = self.stats.seconds.get(stage, 0.0) + took
 
 
 def _as_dtype(dtype: str | torch.dtype) -> torch.dtype:

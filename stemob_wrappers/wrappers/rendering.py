@@ -1,6 +1,5 @@
 """Envs by their rendered frames: made at a size, from a camera, and observed."""
 
-import dataclasses
 import importlib
 import inspect
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 
-from stemob_wrappers.config import StemConfig
+from stemob_wrappers.config import FIELDS
 from stemob_wrappers.scene.gl import ensure_gl
 from stemob_wrappers.wrappers.spaces import find_images
 
@@ -139,9 +138,9 @@ def make(
         (84, 84, 3)
     """
     from stemob_wrappers.wrappers.observation import StemObservation
+    from stemob_wrappers.wrappers.transform import OPTIONS
 
-    for_stem = set(inspect.signature(StemObservation).parameters) - {"env"}
-    for_stem |= {field.name for field in dataclasses.fields(StemConfig)}
+    for_stem = {"config", *OPTIONS, *FIELDS}
     stem_arguments = {name: kwargs.pop(name) for name in for_stem & kwargs.keys()}
     env = make_rendered(id, size=size, camera=camera, **kwargs)
     try:

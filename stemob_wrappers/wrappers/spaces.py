@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from stemob_wrappers.stem.frames import FrameLayout, _single_image, named_as_no_colour
+from stemob_wrappers.stem.frames import FrameLayout, find_layout, named_as_no_colour
 
 Path = tuple[str | int, ...]
 
@@ -50,22 +50,10 @@ def image_layout(space: spaces.Space) -> FrameLayout | None:
     """
     if not isinstance(space, spaces.Box):
         return None
-    floating = np.issubdtype(space.dtype, np.floating)
-    high = 1.0 if floating else 255
-    if not (floating or space.dtype == np.uint8):
+    layout = find_layout(space.shape, space.dtype)
+    if layout is None or not np.all(space.low == 0):
         return None
-    if not (np.all(space.low == 0) and np.all(space.high == high)):
-        return None
-    shape = space.shape
-    if len(shape) == 4:
-        inner = _single_image(shape[1:], stacked=False)
-        return inner and FrameLayout(*inner[:3], "leading", shape[0], bool(floating))
-    if len(shape) == 3:
-        inner = _single_image(shape, stacked=True)
-        if inner is not None:
-            stack = "none" if inner[3] == 1 else "channels"
-            return FrameLayout(*inner[:3], stack, inner[3], bool(floating))
-    return None
+    return layout if np.all(space.high == (1.0 if layout.floating else 255)) else None
 
 
 def get(observation: Any, path: Path) -> Any:

@@ -15,8 +15,9 @@ from robomimic_files import contents, make_file
 from stemob_wrappers.cli.visualize import visualize
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.datasets import invert_dataset, read_provenance
-from stemob_wrappers.pictures import read_image, read_video
+from stemob_wrappers.pictures import read_image
 from stemob_wrappers.stem.pipeline import StemPipeline
+from stemob_wrappers.videos import read_video
 
 CONFIG = StemConfig(inversion_steps=5)
 STEMOB = Path(sys.executable).parent / "stemob"

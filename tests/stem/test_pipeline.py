@@ -1,5 +1,6 @@
 import shutil
 import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ from stemob_wrappers.backbones.load import load_backbone
 from stemob_wrappers.cache import FrameCache
 from stemob_wrappers.config import METHODS, StemConfig
 from stemob_wrappers.diffusion.noise import draw_noise, noise_key
-from stemob_wrappers.stem.identity import check_expected, fingerprint, frame_digest
+from stemob_wrappers.stem.identity import fingerprint, frame_digest, identity
 from stemob_wrappers.stem.pipeline import StemPipeline
+from stemob_wrappers.stem.provenance import check_expected
 
 
 @pytest.fixture(scope="module")
@@ -240,6 +242,38 @@ def test_threads_may_share_a_pipeline(folder):
     assert wrong == []
 
 
+class Slow(int):
+    """Lets other threads in between the reading and the writing of ``+=``."""
+
+    def __add__(self, other: int) -> "Slow":
+        time.sleep(1e-4)
+        return Slow(int(self) + other)
+
+
+@pytest.mark.parametrize("noise", ["fresh", "frame"])
+def test_threads_share_no_fresh_draw_and_lose_no_count(folder, noise, monkeypatch):
+    pipeline = StemPipeline(StemConfig(backbone=folder, noise=noise), cache=False)
+    drawn: list[bytes] = []
+    # Keys are noted where noise would be drawn, and frames come back as they are: that is fast.
+    monkeypatch.setattr(pipeline, "_draw", lambda frames, keys: drawn.extend(keys))
+    monkeypatch.setattr(pipeline, "inverter", lambda frames, noise: frames)
+    monkeypatch.setattr(pipeline, "_check_domain", lambda *_: None)
+    pipeline._count = Slow(0)
+    for name in ("frames", "misses", "hits", "inverter_calls"):
+        setattr(pipeline.stats, name, Slow(0))
+    threads = [
+        threading.Thread(target=lambda: [pipeline(FRAMES[:2]) for _ in range(20)]) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    stats = pipeline.stats
+    assert (stats.frames, stats.misses, stats.inverter_calls) == (160, 160, 80)
+    if noise == "fresh":
+        assert len(drawn) == len(set(drawn)) == 160
+
+
 # Kinds of arrays
 
 
@@ -306,16 +340,18 @@ def test_every_field_changes_the_fingerprint(folder, tmp_path):
         (base, {"seed": 1}),
         (base, {"resolution": 64}),
         ({"backbone": kl}, {"codec": str(tmp_path / "taesd")}),
-        ({"backbone": kl}, {"revision": "main"}),
     ]
     for fields, change in changes:
         assert (
             StemPipeline(StemConfig(**fields)).fingerprint
             != StemPipeline(StemConfig(**{**fields, **change})).fingerprint
         ), change
-    # "method" needs a denoiser to be built, so here only its identity is compared.
-    identity = StemPipeline(StemConfig(**base)).identity
-    assert len({fingerprint({**identity, "method": method}) for method in METHODS}) == len(METHODS)
+    # "method" needs a denoiser and "revision" a hub model, so here only identities are compared.
+    others: list[dict[str, Any]] = [{"method": method} for method in METHODS] + [
+        {"revision": "main"}
+    ]
+    found = {fingerprint(identity(StemConfig(**other), "weights")) for other in others}
+    assert len(found) == len(others)
 
 
 def test_device_dtype_batch_and_path_do_not(folder, tmp_path):
