@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import as_completed
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, ClassVar, Protocol
 
 import mujoco
 import numpy as np
@@ -27,7 +29,7 @@ from stemob_wrappers.renders.paint import ORBIT_CAMERA, surfaces
 from stemob_wrappers.renders.stages.crowded import crowded_stage
 from stemob_wrappers.renders.stages.metaworld import metaworld_stage
 from stemob_wrappers.renders.stages.sources import build_stage
-from stemob_wrappers.renders.stages.stage import Stage, move_to
+from stemob_wrappers.renders.stages.stage import Stage, State, move_to
 from stemob_wrappers.scene.gl import ensure_gl
 from stemob_wrappers.splits import METAWORLD_SCENES, TRAIN_ROBOTS, TRAIN_TASKS
 from stemob_wrappers.work import spawn_pool, whole_file
@@ -56,6 +58,40 @@ class ViewsPlan:
     size: int
     views: int
     format: int = FORMAT
+
+    @property
+    def file_name(self) -> str:
+        return f"views-{self.seed}-{self.index:05d}-{self.task}{self.robot}.safetensors"
+
+    def render(self) -> Buffers:
+        """Render the views, stacked; with role and surface of each geom.
+
+        Returns:
+            what `BufferRenderer.buffers` gives with the views as first axis; role: int8 [G], place
+            in `ROLES`, -1 for what is never drawn; surface: int16 [G], geoms that share one look.
+        """
+        rng = np.random.default_rng([self.seed, self.index, 1])
+        stage = _stage(self, rng)
+        stage.spec.worldbody.add_camera(name=ORBIT_CAMERA, pos=[1, 0, 1])
+        model = stage.spec.compile()
+        data = mujoco.MjData(model)
+        renderer = BufferRenderer(model, stage.visible_groups, self.size)
+        rows = []
+        try:
+            for _ in range(self.views):
+                state = stage.draw_state(model, data, rng)
+                for _ in range(TRIES):  # a camera inside a wall or an object shows nothing
+                    with seen(model, data, state):
+                        if renderer.nominal(data, state.view.camera).std() > FLAT_FRAME:
+                            break
+                    state = stage.draw_state(model, data, rng)
+                with seen(model, data, state):
+                    shadows = bool(rng.random() < SHADOWED)
+                    towards = light_directions(rng)
+                    rows.append(renderer.buffers(data, state.view.camera, towards, shadows))
+        finally:
+            renderer.close()
+        return stacked(rows, model, stage.visible_groups)
 
 
 def plan_views(
@@ -87,44 +123,22 @@ def plan_views(
     return plans
 
 
-def render_views(plan: ViewsPlan) -> Buffers:
-    """Render the views of a plan, stacked; with role and surface of each geom.
+@contextmanager
+def seen(model: mujoco.MjModel, data: mujoco.MjData, state: State) -> Iterator[None]:
+    """Put things and the camera where a state has them; the camera goes back afterwards."""
+    model.body_pos[:], model.body_quat[:] = state.body_pos, state.body_quat
+    with looking_through(model, state.view):
+        move_to(model, data, state.qpos)
+        yield
 
-    Returns:
-        what `BufferRenderer.buffers` gives with the views as first axis; role: int8 [G], place in
-        `ROLES`, -1 for what is never drawn; surface: int16 [G], geoms that share one look.
-    """
-    rng = np.random.default_rng([plan.seed, plan.index, 1])
-    stage = _stage(plan, rng)
-    stage.spec.worldbody.add_camera(name=ORBIT_CAMERA, pos=[1, 0, 1])
-    model = stage.spec.compile()
-    data = mujoco.MjData(model)
-    renderer = BufferRenderer(model, stage.visible_groups, plan.size)
-    rows = []
-    try:
-        for _ in range(plan.views):
-            state = stage.draw_state(model, data, rng)
-            for _ in range(TRIES):  # a camera inside a wall or an object shows nothing
-                model.body_pos[:], model.body_quat[:] = state.body_pos, state.body_quat
-                with looking_through(model, state.view):
-                    move_to(model, data, state.qpos)
-                    if renderer.nominal(data, state.view.camera).std() > FLAT_FRAME:
-                        break
-                state = stage.draw_state(model, data, rng)
-            model.body_pos[:], model.body_quat[:] = state.body_pos, state.body_quat
-            with looking_through(model, state.view):
-                move_to(model, data, state.qpos)
-                shadows = bool(rng.random() < SHADOWED)
-                rows.append(
-                    renderer.buffers(data, state.view.camera, _light_directions(rng), shadows)
-                )
-    finally:
-        renderer.close()
-    stacked = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+def stacked(rows: Sequence[Buffers], model: mujoco.MjModel, groups: tuple[int, ...]) -> Buffers:
+    """Views of a model together, with what its geoms are: see `ViewsPlan.render`."""
     role, surface = np.full(model.ngeom, -1, np.int8), np.full(model.ngeom, -1, np.int16)
-    for number, found in enumerate(surfaces(model, stage.visible_groups)):
+    for number, found in enumerate(surfaces(model, groups)):
         role[list(found.geoms)], surface[list(found.geoms)] = ROLES.index(found.role), number
-    return {**stacked, "role": role, "surface": surface}
+    views = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    return {**views, "role": role, "surface": surface}
 
 
 def _stage(plan: ViewsPlan, rng: np.random.Generator) -> Stage:
@@ -135,32 +149,43 @@ def _stage(plan: ViewsPlan, rng: np.random.Generator) -> Stage:
     return build_stage(plan.source, plan.task, plan.robot, rng)
 
 
-def _light_directions(rng: np.random.Generator) -> NDArray[np.float64]:
+def light_directions(rng: np.random.Generator) -> NDArray[np.float64]:
+    """Unit vectors towards three lights from above, [3, 3]."""
     azimuth, height = rng.uniform(-np.pi, np.pi, 3), rng.uniform(0.45, 1.4, 3)
     level = np.cos(height)
     directions = [np.cos(azimuth) * level, np.sin(azimuth) * level, np.sin(height)]
     return np.stack(directions, axis=1).astype(np.float64)
 
 
-def write_views(plan: ViewsPlan, folder: Path) -> Path:
+class Plan(Protocol):
+    """Decides what one file of views holds: a dataclass of plain values, with a source."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def file_name(self) -> str: ...
+
+    def render(self) -> Buffers: ...
+
+
+def write_views(plan: Plan, folder: Path) -> Path:
     """Render a plan into its file; the file appears under its name only when it is whole."""
-    path = views_path(plan, folder)
-    buffers = {k: np.ascontiguousarray(v) for k, v in render_views(plan).items()}
+    path = folder / plan.file_name
+    buffers = {k: np.ascontiguousarray(v) for k, v in plan.render().items()}
+    settings = json.dumps({**asdict(plan), "source": plan.source}, sort_keys=True)
     with whole_file(path) as temporary:
-        save_file(buffers, temporary, metadata={"plan": json.dumps(asdict(plan), sort_keys=True)})
+        save_file(buffers, temporary, metadata={"plan": settings})
     return path
 
 
-def views_path(plan: ViewsPlan, folder: Path) -> Path:
-    """Where a folder has the file of a plan; another plan has another name."""
-    return folder / f"views-{plan.seed}-{plan.index:05d}-{plan.task}{plan.robot}.safetensors"
-
-
-def fill_views(plans: Iterable[ViewsPlan], folder: Path, workers: int = 1) -> list[Path]:
+def fill_views(plans: Iterable[Plan], folder: Path, workers: int = 1) -> list[Path]:
     """Render what a folder lacks of the planned files."""
     folder.mkdir(parents=True, exist_ok=True)
     plans = list(plans)
-    missing = [plan for plan in plans if not views_path(plan, folder).exists()]
+    missing = [plan for plan in plans if not (folder / plan.file_name).exists()]
     if missing:
         ensure_gl()
     with Progress() as progress:
@@ -171,7 +196,7 @@ def fill_views(plans: Iterable[ViewsPlan], folder: Path, workers: int = 1) -> li
                 for future in as_completed([pool.submit(write_views, p, folder) for p in some]):
                     future.result()
                     progress.advance(task)
-    return [views_path(plan, folder) for plan in plans]
+    return [folder / plan.file_name for plan in plans]
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,6 +1,8 @@
 """From rendered views to a backbone: render, train on views lit anew, train the denoiser, card.
 
     python -m stemob_wrappers.training.relit_recipe --views DIR --num-scenes 400 --out DIR
+    python -m stemob_wrappers.training.relit_recipe --env stemob/Lift-v0 --num-scenes 40 \\
+        --steps 1500 --views DIR --out DIR
 
 Run it again to go on where it stopped. ``DIR/<target>`` is the canonical backbone of each target,
 ``DIR/<target>/plain`` the plain one; ``StemConfig(backbone=...)`` takes either.
@@ -19,8 +21,9 @@ from pathlib import Path
 import torch
 
 from stemob_wrappers.backbones.folder import StemFolder
+from stemob_wrappers.renders.env_views import plan_env_views
 from stemob_wrappers.renders.files import default_scenes_dir
-from stemob_wrappers.renders.views import fill_views, plan_views
+from stemob_wrappers.renders.views import Plan, fill_views, plan_views
 from stemob_wrappers.training.card import SIZES, held_out_frames, write_card
 from stemob_wrappers.training.denoiser import DenoiserConfig, train_denoiser
 from stemob_wrappers.training.loop import LOG_FILE
@@ -33,6 +36,8 @@ def make_relit_backbone(
     views: Path,
     config: RelitConfig | None = None,
     *,
+    env_id: str | None = None,
+    cameras: Sequence[str] = (),
     num_scenes: int = 400,
     without: Sequence[str] = (),
     denoiser_steps: int = 400,
@@ -46,8 +51,10 @@ def make_relit_backbone(
         views: folder of rendered views, filled where files are missing; with ``num_scenes`` 0 what
             is there is taken as it is.
         config: settings of the training.
-        num_scenes: scenes to render.
-        without: tasks that are not rendered, to choose a backbone on.
+        env_id: a MuJoCo env to train on; None trains on many tasks and procedural tables.
+        cameras: of the env, by name; none for its own.
+        num_scenes: scenes to render; of an env, files of 32 views.
+        without: tasks that are not rendered, to choose a backbone on; none for an env.
         denoiser_steps: optimiser steps of the denoiser, which the DDIM methods need and which goes
             on from that of ``config.start``; 0 trains none.
         workers: processes that render.
@@ -61,7 +68,12 @@ def make_relit_backbone(
     """
     config = config or RelitConfig()
     if num_scenes:
-        fill_views(plan_views(num_scenes, seed=config.seed, without=without), views, workers)
+        plans: Sequence[Plan] = (
+            plan_views(num_scenes, seed=config.seed, without=without)
+            if env_id is None
+            else plan_env_views(env_id, num_scenes, cameras=cameras, seed=config.seed)
+        )
+        fill_views(plans, views, workers)
     images = LookSource(views)
     train_on_views([views], out, config)
     if denoiser_steps:
@@ -89,6 +101,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Make a backbone from views that are lit anew.")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--views", type=Path, default=default_scenes_dir().parent / "views")
+    parser.add_argument("--env", dest="env_id", help="id of a MuJoCo env to train on")
+    parser.add_argument("--camera", dest="cameras", nargs="*", default=(), help="of the env")
     parser.add_argument("--num-scenes", type=int, default=400, help="0 takes the views there are")
     parser.add_argument("--without", nargs="*", default=(), help="tasks to choose on, left out")
     parser.add_argument("--denoiser-steps", type=int, default=400)

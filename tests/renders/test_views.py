@@ -12,8 +12,10 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from stemob_wrappers.renders import views
-from stemob_wrappers.renders.views import ROLES, fill_views, plan_views, render_views, views_path
+from stemob_wrappers.renders.env_views import plan_env_views
+from stemob_wrappers.renders.views import ROLES, fill_views, plan_views
 from stemob_wrappers.splits import HELD_OUT
+from stemob_wrappers.wrappers.rendering import make_frames
 
 TABLE = views.ViewsPlan(
     seed=0, index=3, source="procedural", task="table", robot="", size=48, views=3
@@ -40,14 +42,14 @@ def test_tasks_to_choose_on_are_left_out() -> None:
 
 
 def test_a_scene_is_the_same_each_time_and_every_view_another() -> None:
-    first, again = render_views(TABLE), render_views(TABLE)
+    first, again = TABLE.render(), TABLE.render()
     for name, values in first.items():
         np.testing.assert_array_equal(values, again[name])
     assert len({frame.tobytes() for frame in first["nominal"]}) == TABLE.views
 
 
 def test_every_pixel_belongs_to_a_surface_of_some_role() -> None:
-    buffers = render_views(TABLE)
+    buffers = TABLE.render()
     shown = np.unique(buffers["ids"][buffers["ids"] >= 0])
     assert (buffers["role"][shown] >= 0).all()
     assert (buffers["surface"][shown] >= 0).all()
@@ -58,11 +60,11 @@ def test_every_pixel_belongs_to_a_surface_of_some_role() -> None:
 def test_a_folder_is_filled_and_what_is_there_is_kept(tmp_path: Path) -> None:
     plans = [TABLE, replace(TABLE, index=4)]
     views.write_views(plans[0], tmp_path)
-    before = views_path(plans[0], tmp_path).stat().st_mtime_ns
+    before = (tmp_path / plans[0].file_name).stat().st_mtime_ns
     paths = fill_views(plans, tmp_path, workers=1)
     assert sorted(tmp_path.iterdir()) == sorted(paths)
     assert paths[0].stat().st_mtime_ns == before
-    expected = render_views(plans[1])
+    expected = plans[1].render()
     for name, values in load_file(paths[1]).items():
         np.testing.assert_array_equal(values, expected[name])
     with safe_open(paths[1], "numpy") as file:
@@ -72,7 +74,7 @@ def test_a_folder_is_filled_and_what_is_there_is_kept(tmp_path: Path) -> None:
 def test_robosuite_tasks_are_crowded_with_strangers() -> None:
     pytest.importorskip("robosuite")
     plan = replace(TABLE, source="robosuite", task="Lift", robot="Panda", views=4)
-    buffers = render_views(plan)
+    buffers = plan.render()
     objects = buffers["role"] == ROLES.index("object")
     seen = [objects[np.unique(ids[ids >= 0])].sum() for ids in buffers["ids"]]
     assert max(seen) > 1  # Lift itself has one
@@ -81,6 +83,33 @@ def test_robosuite_tasks_are_crowded_with_strangers() -> None:
 
 def test_metaworlds_scenes_are_table_tops_with_an_arm() -> None:
     pytest.importorskip("metaworld")
-    buffers = render_views(replace(TABLE, source="metaworld", task="drawer", views=2))
+    buffers = replace(TABLE, source="metaworld", task="drawer", views=2).render()
     shown = np.unique(buffers["ids"][buffers["ids"] >= 0])
     assert {"fixture", "object"} <= {ROLES[role] for role in buffers["role"][shown]}
+
+
+def test_an_env_is_seen_through_its_cameras_in_many_states(tmp_path: Path) -> None:
+    plans = plan_env_views("HalfCheetah-v5", 2, cameras=["track"])
+    assert plan_env_views("HalfCheetah-v5", 1, cameras=["track"]) == plans[:1]
+    small = [replace(plan, size=48, views=3) for plan in plans]
+    buffers = small[0].render()
+    assert buffers["nominal"].shape == (3, 48, 48, 3)
+    assert len({frame.tobytes() for frame in buffers["nominal"]}) == 3
+    for name, values in small[0].render().items():
+        np.testing.assert_array_equal(values, buffers[name])
+    path = views.write_views(small[1], tmp_path)
+    with safe_open(path, "numpy") as file:
+        assert json.loads(file.metadata()["plan"])["env_id"] == "HalfCheetah-v5"
+
+
+def test_an_arms_env_looks_as_its_own_frames() -> None:
+    pytest.importorskip("robosuite")
+    plan = replace(plan_env_views("stemob/Lift-v0", 1)[0], size=64, views=2)
+    buffers = plan.render()
+    env = make_frames("stemob/Lift-v0", 64)
+    env.reset(seed=0)
+    frame = env.render().astype(float)
+    env.close()
+    # Another state in the same room: most pixels show the same table, floor and walls.
+    difference = np.abs(buffers["nominal"][0] - frame).max(axis=2)
+    assert np.mean(difference < 8) > 0.5

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from stemob_wrappers.backbones.card import psnr
 from stemob_wrappers.backbones.load import load_backbone
 from stemob_wrappers.config import StemConfig
+from stemob_wrappers.renders import env_views
 from stemob_wrappers.renders.views import ViewsPlan, write_views
 from stemob_wrappers.stem.pipeline import StemPipeline
 from stemob_wrappers.training import relit_recipe
@@ -135,3 +136,19 @@ def test_one_command_makes_a_backbone_for_every_method(
     for method in ("ddpm", "ddim"):
         config = StemConfig(backbone=str(out / "roles"), method=method)
         assert StemPipeline(config, cache=False)(frames).shape == frames.shape
+
+
+def test_a_users_env_is_rendered_and_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relit_recipe, "SIZES", ())
+    monkeypatch.setattr(env_views, "VIEWS", 2)
+    config = replace(MINIATURE, steps=1, targets=("roles",))
+    views, out = tmp_path / "views", tmp_path / "run"
+    relit_recipe.make_relit_backbone(
+        out, views, config, env_id="HalfCheetah-v5", num_scenes=1, denoiser_steps=0
+    )
+    assert len(list(views.iterdir())) == 1
+    frames = np.zeros((2, 32, 32, 3), np.uint8)
+    config = StemConfig(backbone=str(out / "roles"))
+    assert StemPipeline(config, cache=False)(frames).shape == frames.shape
