@@ -120,7 +120,7 @@ def in_a_process(part: str, size: int, options: argparse.Namespace, rate: float)
     arguments = ["--part", part, "--sizes", str(size), "--device", options.device]
     arguments += ["--dtype", options.dtype, "--rate", str(rate)]
     command = [sys.executable, __file__, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
         return {"part": part, "size": size, "note": f"failed: {lines[-1]}"}

@@ -1,1 +1,1 @@
-"""What the published figures were made with: run from a checkout, not part of the package."""
+"""What the published tables are made with: experts, policies, conditions, designs."""

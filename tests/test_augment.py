@@ -342,11 +342,11 @@ def test_a_batch_of_two_cameras_is_augmented_by_name(name):
     changed, rest = augment(name, images, others, generator(4))
     assert list(changed) == list(images)
     assert list(rest) == list(others)
-    for key in images:
-        assert changed[key].shape == images[key].shape
-        assert not torch.equal(changed[key], images[key])
-    for key in others:
-        assert torch.equal(rest[key], others[key]) == (name != "mixup")
+    for key, image in images.items():
+        assert changed[key].shape == image.shape
+        assert not torch.equal(changed[key], image)
+    for key, other in others.items():
+        assert torch.equal(rest[key], other) == (name != "mixup")
     if name == "mixup":
         expected = mixup(generator(4), *images.values(), *others.values())
         for tensor, mixed in zip(expected, [*changed.values(), *rest.values()], strict=True):

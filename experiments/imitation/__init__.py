@@ -1,1 +1,1 @@
-"""Scripted experts, their demonstrations, and the policies that learn from them."""
+"""Imitation learning in little: scripted experts, demonstrations, two kinds of policies."""

@@ -1,17 +1,16 @@
 """Collect demonstrations of a scripted expert as a robomimic file.
 
-python experiments/imitation/collect.py --task Lift --episodes 150 --out lift.hdf5
-python experiments/imitation/collect.py --task Lift --episodes 150 --out lift-random.hdf5 \
+python -m experiments.imitation.collect --task Lift --episodes 150 --out lift.hdf5
+python -m experiments.imitation.collect --task Lift --episodes 150 --out lift-random.hdf5 \
     --appearance train
 """
 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +34,7 @@ from experiments.imitation.demo_file import (
 from experiments.imitation.experts import EXPERTS
 from stemob_wrappers.perturb import ScenePerturbation
 from stemob_wrappers.splits import DEMONSTRATION_SEEDS
+from stemob_wrappers.work import spawn_pool
 
 CAMERAS = ("agentview", "robot0_eye_in_hand")
 HORIZONS = {"Lift": 120, "Stack": 200, "PickPlaceCan": 300}
@@ -97,7 +97,8 @@ def collect(
     Args:
         task: one of `experts.EXPERTS`.
         out: the file to write, ``*.hdf5``.
-        episodes: how many to write; a tenth of them is ``mask/valid``, the rest ``mask/train``.
+        episodes: how many to write; a tenth of them is ``mask/valid``, one if there are fewer than
+            ten, the rest ``mask/train``.
         seed: of the first episode, below 20,000 together with the number of episodes, so that
             reset seeds stay within `splits.DEMONSTRATION_SEEDS`.
         workers: processes to render in.
@@ -152,13 +153,7 @@ def _write_parts(
         if recorder is not None:
             recorder.close()
         return
-    # Not forked: a process that has rendered must not be.
-    with ProcessPoolExecutor(
-        min(workers, len(missing)),
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(settings,),
-    ) as pool:
+    with spawn_pool(min(workers, len(missing)), _start_worker, (settings,)) as pool:
         running = {pool.submit(_write_in_worker, index, parts[index]): index for index in missing}
         for done in as_completed(running):
             done.result()

@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from experiments.imitation.data import Batch, Demos, shuffled_index, take_batch
 from stemob_wrappers.augment import NAMES, augment
-from stemob_wrappers.training.loop import optimise
+from stemob_wrappers.training.loop import Run, optimise
 from stemob_wrappers.training.precision import autocast
 
 VALID_SAMPLES = 1024
@@ -57,16 +57,6 @@ class Training:
             )
 
 
-@dataclass(frozen=True)
-class _Run:
-    """What `optimise` reads, and what a checkpoint must agree with to be resumed."""
-
-    steps: int
-    learning_rate: float
-    ema: float
-    settings: dict[str, Any]
-
-
 def fit(
     network: Network, loss: Loss[Network], train: Demos, valid: Demos, config: Training
 ) -> Network:
@@ -89,7 +79,7 @@ def fit(
     epoch_steps = len(train) // batch_size
     settings = dataclasses.asdict(config) | {"samples": len(train)}
     del settings["out"]  # a run may be moved
-    run = _Run(config.epochs * epoch_steps, config.learning_rate, config.ema, settings)
+    run = Run(config.epochs * epoch_steps, config.learning_rate, config.ema, settings)
 
     def loss_of(step: int) -> Tensor:
         if step % epoch_steps == 0 and step > 0:

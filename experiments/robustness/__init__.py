@@ -1,1 +1,1 @@
-"""The robustness table: train policies, change the appearance of the scene, count successes."""
+"""The robustness table: policies trained in many ways, tested under visual change."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
@@ -55,6 +56,15 @@ class Backbone:
 
 _loaded: dict[tuple[Any, ...], tuple[Stamp, Backbone]] = {}
 _lock = threading.Lock()
+
+
+def _take_fresh_lock() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # a thread that is not in the child may have held it
+    os.register_at_fork(after_in_child=_take_fresh_lock)
 
 
 def load_backbone(

@@ -27,6 +27,7 @@ from stemob_wrappers.backbones.stored import (
     read_network,
 )
 from stemob_wrappers.diffusion.schedule import SD_SCHEDULE, NoiseSchedule
+from stemob_wrappers.work import whole_file, write_text
 
 TIME_CHANNELS = 128  # of the denoiser
 DILATIONS = (1, 2, 4)
@@ -218,11 +219,11 @@ def save_network(model: Any, folder: Path) -> None:
     """Write a network's ``config`` and weights in diffusers' folder layout (safetensors)."""
     from safetensors.torch import save_file
 
-    folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    save_file(weights, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    with whole_file(folder / WEIGHTS_FILE) as temporary:
+        save_file(weights, temporary, metadata={"format": "pt"})
     config = {"_class_name": type(model).__name__, **model.config}
-    (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
+    write_text(folder / CONFIG_FILE, json.dumps(config, indent=2) + "\n")
 
 
 def load_network(kind: type[Network], folder: Path) -> Network:

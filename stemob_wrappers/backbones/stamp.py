@@ -53,7 +53,7 @@ class Stamp:
 
 
 def _look_at(folders: tuple[Path, ...]) -> Files:
-    found = []
+    found: list[tuple[str, int, int, int, int]] = []
     for folder in folders:
         for depth in range(DEPTH):
             for path in sorted(folder.glob("*/" * depth + "*")):

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stemob_wrappers.cache.disk import DiskTier
 from stemob_wrappers.cache.memory import MemoryTier
+
+if TYPE_CHECKING:
+    from stemob_wrappers.cache.disk import DiskTier
 
 DEFAULT_MEMORY_BYTES = 128 * 2**20
 DEFAULT_DISK_BYTES = 8 * 2**30
@@ -41,6 +43,7 @@ class FrameCache:
     Raises:
         ValueError: a negative budget.
         NotADirectoryError: ``path`` is a file.
+        OSError: a folder is named on a platform without file locks or folder descriptors (Windows).
 
     Example:
         >>> cache = FrameCache(memory_bytes=100_000)
@@ -63,7 +66,7 @@ class FrameCache:
         self.memory_bytes = memory_bytes
         self.disk_bytes = disk_bytes
         self.memory = MemoryTier(memory_bytes)
-        self.disk = None if path is None else DiskTier(path, disk_bytes)
+        self.disk = None if path is None else _disk_tier(path, disk_bytes)
         self.path = None if self.disk is None else self.disk.path
 
     def __len__(self) -> int:
@@ -128,7 +131,7 @@ def as_cache(cache: CacheLike) -> FrameCache | None:
         return cache
     if isinstance(cache, str | os.PathLike):
         return FrameCache(cache)
-    if isinstance(cache, dict):
+    if isinstance(cache, dict):  # pyright: ignore[reportUnnecessaryIsInstance]
         return FrameCache(**cache)
     raise TypeError(
         "cache must be a FrameCache, a path, a dict of FrameCache's arguments, True, False or "
@@ -179,7 +182,19 @@ def open_disk(path: str | os.PathLike[str] | None = None) -> DiskTier:
         >>> open_disk("frames").stats().entries >= 0
         True
     """
-    return DiskTier(path or default_folder(), DEFAULT_DISK_BYTES)
+    return _disk_tier(path or default_folder(), DEFAULT_DISK_BYTES)
+
+
+def _disk_tier(path: str | os.PathLike[str], max_bytes: int) -> DiskTier:
+    try:
+        from stemob_wrappers.cache.disk import DiskTier
+    except (ImportError, AttributeError) as error:
+        raise OSError(
+            f"frames in a folder ({os.fspath(path)}) need fcntl.flock and folder descriptors, "
+            f"which this platform lacks ({error}); keep them in memory: cache=None, without "
+            f"{VARIABLE}"
+        ) from error
+    return DiskTier(path, max_bytes)
 
 
 def _rebuild(path: Path | None, memory_bytes: int, disk_bytes: int) -> FrameCache:

@@ -8,20 +8,21 @@ Everything lies in a folder of our own, ``PATH/frames-v1``, that only its owner 
     lock        held by the one process that evicts
 
 Nothing is ever changed in place and nothing is synced: what a crash leaves torn fails its checksum
-and counts as absent.
+and counts as absent. The folder is opened once (see owned.py), and what is not named as an entry is
+neither counted nor removed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
+import re
 import secrets
 import stat
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,20 +30,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemob_wrappers.cache import entry
+from stemob_wrappers.cache.counter import OPEN, Counter, lock
+from stemob_wrappers.cache.owned import SAFE, OwnedFolder
 
 FOLDER = "frames-v1"
 TOUCH_SECONDS = 3600.0  # a read entry's time is renewed no more often than this
 STALE_SECONDS = 3600.0  # age at which a temporary file is left over from a dead process
 KEPT_SHARE = 0.9  # of the budget, after an eviction
-MOST_BYTES = 2**60  # a counter beyond it is not to be believed
 BLOCK_BYTES = 4096  # files take up whole blocks
 
-_SAFE = os.O_CLOEXEC | os.O_NOFOLLOW
-_READ = os.O_RDONLY | os.O_NONBLOCK | _SAFE
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFE
-_COUNT = os.O_RDWR | os.O_CREAT | _SAFE
+_READ = os.O_RDONLY | os.O_NONBLOCK | SAFE
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | SAFE
 # What opening a foreign thing in the place of an entry says: a link, a socket, a file as folder.
 _FOREIGN = (errno.ELOOP, errno.ENXIO, errno.ENOTDIR, errno.ENOENT)
+_FAN_OUT, _ENTRY = re.compile("[0-9a-f]{2}"), re.compile("[0-9a-f]{30}")
 
 
 @dataclass
@@ -89,25 +90,28 @@ class DiskTier:
             raise NotADirectoryError(f"the cache needs a folder, but {self.path} is a file")
         self.max_bytes = max_bytes
         self._root = str(self.path / FOLDER)
-        self._trusted: set[str] = set()  # folders seen to be folders of ours and no links
+        self._folder: OwnedFolder | None = None
+        self._used = Counter(_measure)
         self._warned = False
-        self._swept = False
 
     def get(self, key: bytes) -> NDArray[np.uint8] | None:
         """Return the frame stored under a key (16 bytes), or None."""
         try:
-            if not self._is_safe(self._fan_out(key)):
+            folder = self._open()
+            if folder is None:
                 return None
-            descriptor = os.open(self._entry_path(key), _READ)
+            descriptor = self._open_entry(folder, key)
         except OSError as error:
-            if error.errno not in _FOREIGN:
-                self._warn_once("read", error)
+            self._warn_once("read", error)
+            return None
+        if descriptor is None:
             return None
         try:
             data, unread_since = _read_bounded(descriptor)
             frame = entry.parse(data, key)
             if frame is not None and time.time() - unread_since > TOUCH_SECONDS:
-                os.utime(descriptor)
+                with contextlib.suppress(OSError):  # a cache that is read-only serves all the same
+                    os.utime(descriptor)
             return frame
         except OSError as error:
             self._warn_once("read", error)
@@ -116,21 +120,28 @@ class DiskTier:
             os.close(descriptor)
 
     def put(self, key: bytes, frame: NDArray[np.uint8]) -> None:
-        """Store a frame; one larger than 64 MiB or than the whole budget is not stored."""
+        """Store a frame; one larger than 64 MiB or than the whole budget is not stored.
+
+        It waits for no other process.
+        """
         frame = np.ascontiguousarray(frame)
         size = _on_disk(entry.HEADER_BYTES + frame.nbytes)
         if frame.nbytes > entry.MAX_FRAME_BYTES or size > self.max_bytes:
             return
         header = entry.pack_header(key, frame)
         try:
-            self._make_folders(key)
+            folder = self._open() or self._make()
             try:
-                self._write(key, [header, frame.reshape(-1).data])
+                if folder.make("tmp"):
+                    folder.close_to_others()
+                    _sweep(folder)
+                folder.make(_fan_out(key))
+                _write(folder, key, [header, frame.reshape(-1).data])
             except FileNotFoundError:  # somebody removed the folders: made anew next time
-                self._trusted.clear()
-                self._swept = False
+                self._folder = None
                 return
-            if self._add_used(size) > self.max_bytes:
+            used = self._used.add(folder, size)
+            if used is not None and used > self.max_bytes:
                 self._evict(self.max_bytes, wait=False)
         except OSError as error:
             self._warn_once("write", error)
@@ -147,26 +158,29 @@ class DiskTier:
 
     def _evict(self, max_bytes: int, *, wait: bool) -> int:
         """Remove as ``prune`` does; without ``wait``, leave it to another process at work."""
-        if not self._is_safe(self._root):
+        folder = self._open()
+        if folder is None:
             return 0
-        self._sweep()
-        with self._eviction_lock(wait) as locked:
+        _sweep(folder)
+        with _eviction_lock(folder, wait) as locked:
             if not locked:
                 return 0
-            counted = self._add_used(0)
-            entries = sorted(self._stat_entries(), key=_last_read)
+            counted = self._used.add(folder, 0)
+            entries = sorted(_entries(folder))  # the longest unread first
             total = sum(size for _, size, _ in entries)
             limit = int(max_bytes * KEPT_SHARE) if total > max_bytes else max_bytes
             removed = 0
-            for _, size, path in entries:
+            for _, size, place in entries:
                 if total <= limit:
                     break
                 with contextlib.suppress(FileNotFoundError):
-                    os.unlink(path)
+                    os.unlink(place, dir_fd=folder.descriptor)
                     removed += 1
                 total -= size
-            # What others stored meanwhile stays counted: a difference, not the sum, is written.
-            self._add_used(total - counted)
+            if counted is None:
+                self._used.forget(folder)
+            else:  # what others stored meanwhile stays counted: a difference, not the sum, is added
+                self._used.add(folder, total - counted)
             return removed
 
     def clear(self) -> int:
@@ -179,12 +193,13 @@ class DiskTier:
 
     def stats(self) -> DiskStats:
         """Return what is held now, by looking at every file."""
-        entries = list(self._stat_entries()) if self._is_safe(self._root) else []
+        folder = self._open()
+        entries = [] if folder is None else list(_entries(folder))
         oldest = min((read for read, _, _ in entries), default=time.time_ns())
         return DiskStats(
             entries=len(entries),
             bytes_used=sum(size for _, size, _ in entries),
-            temporaries=sum(1 for _ in _files(os.path.join(self._root, "tmp"))),
+            temporaries=0 if folder is None else sum(1 for _ in folder.files("tmp")),
             oldest_seconds=max(0.0, (time.time_ns() - oldest) / 1e9),
         )
 
@@ -194,132 +209,59 @@ class DiskTier:
         Args:
             remove: delete the unsound ones.
         """
-        sound, unsound = 0, []
-        if not self._is_safe(self._root):
+        folder = self._open()
+        if folder is None:
             return 0, []
-        for path in self._entry_files():
+        sound, unsound = 0, list[str]()
+        for _, _, place in _entries(folder):
             try:
-                key = bytes.fromhex("".join(Path(path).parts[-2:]))
-                descriptor = os.open(path, _READ)
+                descriptor = os.open(place, _READ, dir_fd=folder.descriptor)
             except FileNotFoundError:
                 continue  # evicted since it was listed
-            except (OSError, ValueError):
-                unsound.append(Path(path))
+            except OSError:
+                unsound.append(place)
                 continue
             try:
                 data, _ = _read_bounded(descriptor)
             finally:
                 os.close(descriptor)
-            if entry.parse(data, key) is None:
-                unsound.append(Path(path))
+            if entry.parse(data, bytes.fromhex(place.replace("/", ""))) is None:
+                unsound.append(place)
             else:
                 sound += 1
-        for path in unsound if remove else ():
-            with contextlib.suppress(FileNotFoundError, IsADirectoryError):
-                os.unlink(path)
-        return sound, unsound
+        for place in unsound if remove else ():
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(place, dir_fd=folder.descriptor)
+        return sound, [Path(self._root, place) for place in unsound]
 
-    def _fan_out(self, key: bytes) -> str:
-        return f"{self._root}/{key[:1].hex()}"
+    def _open(self) -> OwnedFolder | None:
+        """The root, opened and checked once; None where there is none."""
+        if self._folder is None:
+            with contextlib.suppress(FileNotFoundError):
+                self._folder = OwnedFolder(self._root)
+        return self._folder
 
-    def _entry_path(self, key: bytes) -> str:
-        return f"{self._root}/{key[:1].hex()}/{key[1:].hex()}"
-
-    def _is_safe(self, folder: str) -> bool:
-        """Whether a folder (and the root above it) is there, is no link, and is ours."""
-        if folder in self._trusted:
-            return True
-        if folder != self._root and not self._is_safe(self._root):
-            return False
-        try:
-            status = os.lstat(folder)
-        except FileNotFoundError:
-            return False
-        user = os.geteuid()
-        if not stat.S_ISDIR(status.st_mode) or (user and status.st_uid not in (user, 0)):
-            raise PermissionError(
-                errno.EPERM, "not a folder of this user; remove it or choose another path", folder
-            )
-        self._trusted.add(folder)
-        return True
-
-    def _make_folders(self, key: bytes) -> None:
-        fan_out = self._fan_out(key)
-        if fan_out in self._trusted and self._swept:
-            return
+    def _make(self) -> OwnedFolder:
+        """Make the root and open it."""
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for folder in (self._root, f"{self._root}/tmp", fan_out):
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(folder, 0o700)
-            self._is_safe(folder)
-        if not self._swept:
-            os.chmod(self._root, 0o700)
-            self._swept = True
-            self._sweep()
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(self._root, 0o700)
+        self._folder = folder = OwnedFolder(self._root)
+        self._used.drop_changes()
+        return folder
 
-    def _write(self, key: bytes, parts: list[bytes | memoryview]) -> None:
-        temporary = f"{self._root}/tmp/{secrets.token_hex(12)}"
-        descriptor = os.open(temporary, _CREATE, 0o600)
-        try:
+    def _open_entry(self, folder: OwnedFolder, key: bytes) -> int | None:
+        """Open the file of an entry, or return None where there is none."""
+        with contextlib.suppress(FileNotFoundError):
             try:
-                written = os.writev(descriptor, parts)
-                # The kernel's own clock is coarse; the order of eviction needs a fine one.
-                os.utime(descriptor, ns=(now := time.time_ns(), now))
-            finally:
-                os.close(descriptor)
-            if written != sum(map(len, parts)):
-                raise OSError(errno.ENOSPC, "the file could not be written whole", temporary)
-            os.rename(temporary, self._entry_path(key))
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
-
-    def _add_used(self, change: int) -> int:
-        """Add to the shared counter of bytes held and return it; a lost counter is rebuilt."""
-        descriptor = os.open(f"{self._root}/used", _COUNT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            stored = os.pread(descriptor, 9, 0)
-            used = max(0, int.from_bytes(stored, "little", signed=True) + change)
-            if len(stored) != 8 or used > MOST_BYTES:
-                used = sum(size for _, size, _ in self._stat_entries())
-            os.pwrite(descriptor, used.to_bytes(8, "little", signed=True), 0)
-            os.ftruncate(descriptor, 8)
-            return used
-        finally:
-            os.close(descriptor)
-
-    @contextlib.contextmanager
-    def _eviction_lock(self, wait: bool) -> Iterator[bool]:
-        descriptor = os.open(f"{self._root}/lock", _COUNT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield True
-        except BlockingIOError:
-            yield False
-        finally:
-            os.close(descriptor)
-
-    def _entry_files(self) -> Iterator[str]:
-        for name in os.listdir(self._root):
-            folder = os.path.join(self._root, name)
-            if len(name) == 2 and not os.path.islink(folder):
-                yield from _files(folder)
-
-    def _stat_entries(self) -> Iterator[tuple[int, int, str]]:
-        """Time of last reading in nanoseconds, disk space and path of every entry."""
-        for path in self._entry_files():
-            with contextlib.suppress(FileNotFoundError):
-                status = os.lstat(path)
-                yield status.st_mtime_ns, _on_disk(status.st_size), path
-
-    def _sweep(self) -> None:
-        """Remove temporary files that dead processes left."""
-        for path in _files(os.path.join(self._root, "tmp")):
-            with contextlib.suppress(FileNotFoundError):
-                if time.time() - os.lstat(path).st_mtime > STALE_SECONDS:
-                    os.unlink(path)
+                if folder.has(_fan_out(key)):
+                    return os.open(_place(key), _READ, dir_fd=folder.descriptor)
+            except OSError as error:
+                if error.errno not in _FOREIGN:
+                    raise
+        if not folder.is_current():  # moved or removed: looked for anew next time
+            self._folder = None
+        return None
 
     def _warn_once(self, action: str, error: OSError) -> None:
         if not self._warned:
@@ -332,6 +274,67 @@ class DiskTier:
             )
 
 
+def _fan_out(key: bytes) -> str:
+    return key[:1].hex()
+
+
+def _place(key: bytes) -> str:
+    return f"{key[:1].hex()}/{key[1:].hex()}"
+
+
+def _write(folder: OwnedFolder, key: bytes, parts: list[bytes | memoryview]) -> None:
+    root, temporary = folder.descriptor, f"tmp/{secrets.token_hex(12)}"
+    descriptor = os.open(temporary, _CREATE, 0o600, dir_fd=root)
+    try:
+        try:
+            written = os.writev(descriptor, parts)
+            # The kernel's own clock is coarse; the order of eviction needs a fine one.
+            os.utime(descriptor, ns=(now := time.time_ns(), now))
+        finally:
+            os.close(descriptor)
+        if written != sum(map(len, parts)):
+            raise OSError(errno.ENOSPC, "the file could not be written whole", temporary)
+        os.rename(temporary, _place(key), src_dir_fd=root, dst_dir_fd=root)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary, dir_fd=root)
+        raise
+
+
+def _entries(folder: OwnedFolder) -> Iterator[tuple[int, int, str]]:
+    """Time of last reading in nanoseconds, disk space and place of every entry."""
+    for fan_out in folder.items():
+        if not _FAN_OUT.fullmatch(fan_out.name):
+            continue
+        for file in folder.files(fan_out.name):
+            if _ENTRY.fullmatch(file.name):
+                with contextlib.suppress(FileNotFoundError):
+                    status = file.stat(follow_symlinks=False)
+                    place = f"{fan_out.name}/{file.name}"
+                    yield status.st_mtime_ns, _on_disk(status.st_size), place
+
+
+def _measure(folder: OwnedFolder) -> int:
+    return sum(size for _, size, _ in _entries(folder))
+
+
+def _sweep(folder: OwnedFolder) -> None:
+    """Remove temporary files that dead processes left."""
+    for file in folder.files("tmp"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - file.stat(follow_symlinks=False).st_mtime > STALE_SECONDS:
+                os.unlink(f"tmp/{file.name}", dir_fd=folder.descriptor)
+
+
+@contextlib.contextmanager
+def _eviction_lock(folder: OwnedFolder, wait: bool) -> Generator[bool, None, None]:
+    descriptor = os.open("lock", OPEN, 0o600, dir_fd=folder.descriptor)
+    try:
+        yield lock(descriptor, wait)
+    finally:
+        os.close(descriptor)
+
+
 def _read_bounded(descriptor: int) -> tuple[bytearray, float]:
     """Return the bytes of a regular file of an entry's size, or none, and its time."""
     status = os.fstat(descriptor)
@@ -341,18 +344,6 @@ def _read_bounded(descriptor: int) -> tuple[bytearray, float]:
     data = bytearray(status.st_size)
     del data[os.readv(descriptor, [data]) :]
     return data, status.st_mtime
-
-
-def _files(folder: str) -> Iterator[str]:
-    """Paths of what is in a folder, folders aside; none where there is no folder."""
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as found:
-        for item in found:
-            if not item.is_dir(follow_symlinks=False):
-                yield item.path
-
-
-def _last_read(item: tuple[int, int, str]) -> int:
-    return item[0]
 
 
 def _on_disk(size: int) -> int:

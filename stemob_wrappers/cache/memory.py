@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from collections import OrderedDict
 
 import numpy as np
@@ -30,6 +32,7 @@ class MemoryTier:
         self.bytes_used = 0
         self._frames: OrderedDict[bytes, NDArray[np.uint8]] = OrderedDict()
         self._lock = threading.Lock()
+        _tiers.add(self)
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -60,3 +63,20 @@ class MemoryTier:
         with self._lock:
             self._frames.clear()
             self.bytes_used = 0
+
+    def recover_from_fork(self) -> None:
+        """Take a fresh lock and count anew; a thread that is not in this process was at work."""
+        self._lock = threading.Lock()
+        self.bytes_used = sum(frame.nbytes for frame in self._frames.values())
+
+
+_tiers: weakref.WeakSet[MemoryTier] = weakref.WeakSet()
+
+
+def _recover_from_fork() -> None:
+    for tier in _tiers:
+        tier.recover_from_fork()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_recover_from_fork)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.pictures import write_image
-from stemob_wrappers.stem.provenance import is_converted
+from stemob_wrappers.stem.provenance import is_converted, open_hdf5
 from stemob_wrappers.videos import VIDEO_SUFFIXES, write_video
 
 
@@ -71,14 +71,12 @@ def _side_by_side(
     config: StemConfig | None,
     every: int,
 ) -> Iterator[NDArray[np.uint8]]:
-    import h5py
-
     pipeline = None
     if config is not None:
         from stemob_wrappers.stem.pipeline import StemPipeline
 
         pipeline = StemPipeline(config)
-    with h5py.File(source, "r") as file, h5py.File(raw or source, "r") as raw_file:
+    with open_hdf5(source) as file, open_hdf5(raw or source) as raw_file:
         image, layout = _find(file, demo, key)
         before, _ = _find(raw_file, demo, key)
         for row in range(0, len(image), every):

@@ -20,6 +20,7 @@ from stemob_wrappers.datasets.plan import (
     check_parts_folder,
     check_plan,
     finished_run,
+    is_begun,
     locked_parts,
     mark_assembled,
     publish,
@@ -121,7 +122,7 @@ def invert_dataset(
         if finished is not None:
             summary = Summary(target, resumed=finished["items"], **finished)
         else:
-            _check_target(target, overwrite)
+            _check_target(target, folder, overwrite)
             check_plan(folder, plan, overwrite)
             summary = Summary(target)
             everything = reader.items()
@@ -165,9 +166,12 @@ def _complete(summary: Summary, reader: Any, items: list[Item], late: list[str])
         texts[:] = map(printable, texts)
 
 
-def _check_target(target: Path, overwrite: bool) -> None:
+def _check_target(target: Path, folder: Path, overwrite: bool) -> None:
     if target.exists() and not overwrite:
-        raise FileExistsError(f"{target} is there already; name another target or --overwrite")
+        begun = f"; {folder} holds what another conversion to it began" if is_begun(folder) else ""
+        raise FileExistsError(
+            f"{target} is there already; name another target or --overwrite{begun}"
+        )
     if target.is_dir() and not (target / SIDECAR).is_file():
         raise ValueError(
             f"{target} is a folder without {SIDECAR}, so no conversion wrote it and it is not "

@@ -68,9 +68,14 @@ def locked_parts(target: Path) -> Iterator[Path]:
         try:
             yield folder
         except BaseException:
-            if not (folder / PLAN).exists():  # nothing begun: leave no trace
+            if not is_begun(folder):  # leave no trace
                 shutil.rmtree(folder, ignore_errors=True)
             raise
+
+
+def is_begun(folder: Path) -> bool:
+    """Whether a conversion has begun in a folder of parts: it has a plan, if only a torn one."""
+    return (folder / PLAN).exists()
 
 
 def finished_run(
@@ -112,13 +117,9 @@ def mark_assembled(
     folder: Path, plan: dict[str, Any], assembled: Path, finished: dict[str, Any]
 ) -> None:
     """Note that the result is whole, so that a run cut short from here on only publishes it."""
-    if assembled.is_dir():
-        os.sync()  # one wait for all its files, of which there may be many
-    else:
-        for path in (assembled, sidecar_of(assembled)):
-            if path.exists():
-                sync_to_disk(path)
-        sync_to_disk(folder)
+    for path in (*assembled.rglob("*"), assembled, sidecar_of(assembled), folder):
+        if path.exists():
+            sync_to_disk(path)
     _write_plan(folder, {"plan": plan, "finished": finished})
 
 

@@ -8,18 +8,15 @@ from typing import Any
 
 import mujoco
 import numpy as np
-from numpy.typing import NDArray
 
 from stemob_wrappers.renders.gbuffer import BufferRenderer, Buffers
-from stemob_wrappers.renders.stages.poses import GRIP_SITE, bring_to_work, stray
-from stemob_wrappers.renders.stages.stage import move_to
+from stemob_wrappers.renders.stages.layouts import draw_layout, grip_site, lay_out
 from stemob_wrappers.renders.views import FORMAT, SHADOWED, light_directions, stacked
 from stemob_wrappers.scene.gl import ensure_gl
 from stemob_wrappers.scene.simulation import find_simulation
 from stemob_wrappers.wrappers.rendering import make_frames
 
 AT_WORK = 0.7  # share of an arm's states with the hand at an object; in the others it strays
-ACTIONS = 30  # random ones at most, after a reset of an env without such a hand
 VIEWS = 32  # a file
 
 
@@ -59,12 +56,12 @@ class EnvViewsPlan:
         renderer, rows = BufferRenderer(model, groups(model), self.size), []
         try:
             for _ in range(self.views):
-                env.reset()
+                layout = draw_layout(env, simulation, int(rng.integers(2**31)), AT_WORK)
                 if simulation.model is not model:  # a hard reset has built it anew
                     renderer.close()
                     model, data = simulation.model, simulation.data
                     renderer = BufferRenderer(model, groups(model), self.size)
-                _move(env, model, data, rng)
+                lay_out(simulation, layout)
                 camera = self.camera or default_camera(env, model)
                 shadows = bool(rng.random() < SHADOWED)
                 rows.append(renderer.buffers(data, camera, light_directions(rng), shadows))
@@ -94,12 +91,7 @@ def plan_env_views(
 
 def groups(model: mujoco.MjModel) -> tuple[int, ...]:
     """The geom groups that are drawn: robosuite keeps what is only for contacts in the first."""
-    return (1, 2) if has_hand(model) else (0, 1, 2)
-
-
-def has_hand(model: mujoco.MjModel) -> bool:
-    """Whether this is one of robosuite's arms."""
-    return mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_SITE, GRIP_SITE) >= 0
+    return (0, 1, 2) if grip_site(model) is None else (1, 2)
 
 
 def default_camera(env: Any, model: mujoco.MjModel) -> str:
@@ -114,15 +106,3 @@ def default_camera(env: Any, model: mujoco.MjModel) -> str:
     if model.ncam == 0:
         raise ValueError("the env's model has no camera, and a free one shows no fixed view")
     return str(model.cam(0).name)
-
-
-def _move(env: Any, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
-    """Away from where the reset left it: an arm works or strays, other envs act at random."""
-    if has_hand(model):
-        home: NDArray[np.float64] = np.array(data.qpos)
-        worked = bring_to_work(model, data, home, rng) if rng.random() < AT_WORK else None
-        move_to(model, data, stray(model, data, home, rng) if worked is None else worked)
-        return
-    env.action_space.seed(int(rng.integers(2**31)))
-    for _ in range(int(rng.integers(1, ACTIONS))):
-        env.step(env.action_space.sample())

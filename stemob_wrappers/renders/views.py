@@ -26,17 +26,18 @@ from safetensors.numpy import save_file
 from stemob_wrappers.renders.files import default_scenes_dir
 from stemob_wrappers.renders.gbuffer import BufferRenderer, Buffers, looking_through
 from stemob_wrappers.renders.paint import ORBIT_CAMERA, surfaces
-from stemob_wrappers.renders.stages.crowded import crowded_stage
+from stemob_wrappers.renders.stages.crowded import STRANGER, crowded_stage
 from stemob_wrappers.renders.stages.metaworld import metaworld_stage
 from stemob_wrappers.renders.stages.sources import build_stage
 from stemob_wrappers.renders.stages.stage import Stage, State, move_to
 from stemob_wrappers.scene.gl import ensure_gl
+from stemob_wrappers.scene.surfaces import Role
 from stemob_wrappers.splits import METAWORLD_SCENES, TRAIN_ROBOTS, TRAIN_TASKS
 from stemob_wrappers.work import spawn_pool, whole_file
 
-FORMAT = 1
+FORMAT = 2
 PATTERN = "views-*.safetensors"
-ROLES = ("floor", "wall", "fixture", "object", "robot")
+ROLES: tuple[Role, ...] = ("floor", "wall", "table", "object", "robot")  # as files count them
 FLAT_FRAME = 6.0  # grey levels: a frame that varies less shows nothing
 TRIES = 5  # draws of a state before a flat frame is taken as it is
 SCENES_A_WORKER = 10  # robosuite and OpenGL give back little of what a scene takes
@@ -136,7 +137,11 @@ def stacked(rows: Sequence[Buffers], model: mujoco.MjModel, groups: tuple[int, .
     """Views of a model together, with what its geoms are: see `ViewsPlan.render`."""
     role, surface = np.full(model.ngeom, -1, np.int8), np.full(model.ngeom, -1, np.int16)
     for number, found in enumerate(surfaces(model, groups)):
-        role[list(found.geoms)], surface[list(found.geoms)] = ROLES.index(found.role), number
+        geoms = list(found.geoms)
+        role[geoms], surface[geoms] = ROLES.index(found.role), number
+        # Strangers have no joint to move by, and yet are no part of the table.
+        if model.body(model.body_rootid[model.geom_bodyid[geoms[0]]]).name.startswith(STRANGER):
+            role[geoms] = ROLES.index("object")
     views = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     return {**views, "role": role, "surface": surface}
 

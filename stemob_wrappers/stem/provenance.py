@@ -82,9 +82,7 @@ def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
         return json.loads(sidecar.read_text())
     if path.is_dir() or not (is_hdf5(path) or _starts_as_hdf5(path)):
         raise ValueError(_no_provenance(path))
-    import h5py
-
-    with h5py.File(path, "r") as file:
+    with open_hdf5(path) as file:
         attributes = file["data"].attrs if "data" in file else {}
         if f"{PREFIX}fingerprint" not in attributes:
             raise ValueError(_no_provenance(path))
@@ -234,6 +232,20 @@ def check_expected(ours: dict[str, Any], expected: str | dict[str, Any]) -> None
             f"these frames would differ from the expected ones ({'; '.join(differing)}); use the "
             "config that the data was written with, or leave expect out"
         )
+
+
+def open_hdf5(path: Path) -> Any:
+    """Open an HDF5 file to read; h5py's own errors do not name it.
+
+    Raises:
+        OSError: it is missing, or no HDF5 file.
+    """
+    import h5py
+
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise type(error)(f"{path} cannot be read as HDF5 ({error})") from error
 
 
 def is_hdf5(path: Path) -> bool:

@@ -20,9 +20,11 @@ from stemob_wrappers.backbones.load import load_backbone
 from stemob_wrappers.backbones.networks import WEIGHTS_FILE
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.renders.files import load_scenes
-from stemob_wrappers.renders.fill import render_scenes
+from stemob_wrappers.renders.fill import fill
+from stemob_wrappers.renders.plans import plan_scenes
 from stemob_wrappers.splits import HELD_OUT
 from stemob_wrappers.stem.pipeline import StemPipeline
+from stemob_wrappers.work import write_text
 
 SIZES = (84, 128)
 LEVELS = (0, 5, 10, 15, 25)  # inversion steps of 50
@@ -35,7 +37,7 @@ def write_card(
     held_out: Mapping[int, NDArray[np.uint8]],
     *,
     command: str,
-    log: Path,
+    logs: Sequence[Path],
     device: str,
 ) -> dict[str, Any]:
     """Measure a trained backbone and write its ``README.md``; the figures join its index too.
@@ -46,15 +48,11 @@ def write_card(
         held_out: frames never trained on, uint8 [S, A, H, W, 3] by size: states under appearances,
             of which the first is the nominal one.
         command: the command that made the backbone.
-        log: the losses of its training, which say how long it took.
+        logs: the losses of its trainings, which say how long they took.
         device: what it was trained on.
 
     Returns:
         PSNR in dB by frame size and inversion steps (0: the codec alone).
-
-    Example:
-        >>> made = {"command": "stemob …", "log": Path("mine/losses.csv"), "device": "cpu"}
-        >>> write_card(Path("mine"), "9 frames", held_out, **made) # doctest: +SKIP
     """
     figures = {str(size): held_out_psnr(str(backbone), frames) for size, frames in held_out.items()}
     index_path = backbone / INDEX_FILE
@@ -62,16 +60,16 @@ def write_card(
     index["held_out_psnr_db"] = figures
     if (backbone / "unet").is_dir():
         index["unet"] = ["stemob_wrappers", "StemDenoiser"]
-    index_path.write_text(json.dumps(index, indent=2) + "\n")
+    write_text(index_path, json.dumps(index, indent=2) + "\n")
     plain = StemFolder.named(str(backbone)).plain
     text = _CARD.format(
         name=backbone.name,
         command=command,
         training=json.dumps(index["training"]),
         data=data,
-        canonical=canonical_in_words(index["training"], plain.path.name) if plain else "",
-        measured="the nominal look" if plain else "their frames",
-        minutes=_minutes(log),
+        canonical=_canonical(index["training"], plain.path.name) if plain else "",
+        measured="the nominal appearance" if plain else "their frames",
+        minutes=sum(_minutes(log) for log in logs),
         device=device,
         threads=torch.get_num_threads(),
         denoiser=_denoiser(plain.path if plain else backbone),
@@ -83,7 +81,7 @@ def write_card(
             for size, by_level in figures.items()
         ),
     )
-    (backbone / "README.md").write_text(text)
+    write_text(backbone / "README.md", text)
     return figures
 
 
@@ -94,30 +92,17 @@ def scenes_in_words(folders: Sequence[Path]) -> str:
     return f"{frames} frames at {shapes[0][2]} px of {len(shapes)} rendered MuJoCo scenes"
 
 
-def canonical_in_words(training: Mapping[str, Any], plain: str) -> str:
-    """What a canonical decoder makes of frames, and that it may err."""
-    made = _MADE[training.get("targets", ["nominal"])[0]]
-    return _CANONICAL.format(made=made, plain=plain)
-
-
 def held_out_frames(folder: Path, size: int, workers: int = 1) -> NDArray[np.uint8]:
     """Frames of tasks, robots and textures never trained on, uint8 [S, A, size, size, 3]."""
-    render_scenes(
-        folder,
-        num_scenes=HELD_OUT_SCENES,
-        size=size,
-        states=6,
-        appearances=4,
-        holdout=True,
-        workers=workers,
-    )
+    plans = plan_scenes(HELD_OUT_SCENES, size=size, states=6, appearances=4, holdout=True)
+    fill(plans, folder, workers)
     return np.concatenate([scene.frames for scene in load_scenes(folder)])
 
 
 def held_out_psnr(backbone: str, frames: NDArray[np.uint8]) -> dict[str, float]:
     """Mean PSNR in dB of stem frames by inversion steps.
 
-    Measured against the frames, or against the nominal look if the backbone is a canonical one.
+    Measured against the frames, or, of a canonical backbone, against the nominal appearance.
 
     Args:
         backbone: name or folder.
@@ -132,6 +117,12 @@ def held_out_psnr(backbone: str, frames: NDArray[np.uint8]) -> dict[str, float]:
         stems = StemPipeline(config, cache=False, device="cpu")(frames)
         result[str(steps)] = round(float(psnr(wanted, stems).mean()), 2)
     return result
+
+
+def _canonical(training: Mapping[str, Any], plain: str) -> str:
+    """What a canonical decoder makes of frames, and that it may err."""
+    made = _MADE[training.get("targets", ["nominal"])[0]]
+    return _CANONICAL.format(made=made, plain=plain)
 
 
 def _denoiser(backbone: Path) -> str:
@@ -176,15 +167,15 @@ faces come out blurred; train an own backbone with `stemob train-backbone` for a
 """
 
 _MADE = {
-    "nominal": "gives every frame the nominal look of its scene, whatever appearance it came in",
-    "flat": "gives every geom its plain nominal colour under one light, whatever its look",
+    "nominal": "gives every frame the nominal appearance of its scene, whatever it came in",
+    "flat": "gives every geom its plain nominal colour under one light, whatever it came in",
     "roles": "draws objects in the plain colour that they are seen in, the robot in its own, and "
     "table, floor,\nwalls and sky in one grey each, all under one light",
 }
 
 _CANONICAL = """
-Its decoder {made}; encoder
-and noise are those of `{plain}`. This goes beyond Stem-OB, takes renders to train, and is to be
+Its decoder {made}; encoder and
+noise are those of `{plain}`. This goes beyond Stem-OB, takes renders to train, and is to be
 reported apart from it. On scenes that it does not know it may invent, remove or recolour objects:
 look at its frames first.
 """

@@ -31,7 +31,7 @@ from stemob_wrappers.training.codec import (
     noise_latents,
     write_backbone,
 )
-from stemob_wrappers.training.loop import optimise
+from stemob_wrappers.training.loop import Run, optimise
 from stemob_wrappers.training.losses import (
     alignment_loss,
     contrast_weights,
@@ -168,7 +168,6 @@ def train_on_views(
     config = config or RelitConfig()
     source, bank = ViewSource(*views), TextureBank()
     repainter = Repainter(config.repainted)
-    out.mkdir(parents=True, exist_ok=True)
     model = first_networks(config).train()
     # Looks are said as they were; only how loud they are said has changed.
     model.plain.encoder.look.requires_grad_(False)
@@ -178,16 +177,18 @@ def train_on_views(
     for network in (model, average):
         network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     schedule = NoiseSchedule.from_config(SD_SCHEDULE)
+    settings = dataclasses.asdict(config) | {"targets": list(config.targets)}
 
     def loss_of(step: int) -> torch.Tensor:
         rng = np.random.default_rng([config.seed, step])
         batch = draw_batch(rng, source, bank, repainter, config)
         return relit_loss(model, batch, schedule, config, step)
 
-    def write(step: int) -> None:
+    def write() -> None:
         write_backbones(average, out, config)
 
-    optimise(model, average, loss_of, config, out, save_every=save_every, saved=write)
+    run = Run(config.steps, config.learning_rate, config.ema, settings)
+    optimise(model, average, loss_of, run, out, save_every=save_every, saved=write)
     return out
 
 

@@ -1,7 +1,7 @@
-"""From rendered views to a backbone: render, train on views lit anew, train the denoiser, card.
+r"""From rendered views to a backbone: render, train on views lit anew, train the denoiser, card.
 
     python -m stemob_wrappers.training.relit_recipe --views DIR --num-scenes 400 --out DIR
-    python -m stemob_wrappers.training.relit_recipe --env stemob/Lift-v0 --num-scenes 40 \\
+    python -m stemob_wrappers.training.relit_recipe --env stemob/Lift-v0 --num-scenes 40 \
         --steps 1500 --views DIR --out DIR
 
 Run it again to go on where it stopped. ``DIR/<target>`` is the canonical backbone of each target,
@@ -91,8 +91,8 @@ def make_relit_backbone(
     data = f"{sum(counts)} views at 128 px of {len(counts)} rendered MuJoCo scenes, painted and lit"
     for target in config.targets:
         for backbone in (out / target / "plain", out / target):
-            log = out / LOG_FILE
-            write_card(backbone, data, held_out, command=command, log=log, device="cpu")
+            logs = [out / LOG_FILE]
+            write_card(backbone, data, held_out, command=command, logs=logs, device="cpu")
     return out
 
 

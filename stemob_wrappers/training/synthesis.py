@@ -29,7 +29,7 @@ FINE_REPEATS = 3.0  # textures that repeat more often are taken from a coarser c
 CHANGES = {
     "floor": (0.8, (0.7, 0.25, 0.05)),
     "wall": (0.8, (0.6, 0.35, 0.05)),
-    "fixture": (0.85, (0.75, 0.2, 0.05)),
+    "table": (0.85, (0.75, 0.2, 0.05)),
     "object": (0.45, (0.3, 0.4, 0.3)),
     "robot": (0.35, (0.3, 0.4, 0.3)),
 }
@@ -38,7 +38,7 @@ UNLIT = 0.06  # share of views that keep their nominal light, too
 
 SUN = (0.35, -0.25, 0.9)
 SKY_GREY = 0.6
-ROLE_GREYS = {"floor": 0.45, "wall": 0.6, "fixture": 0.85, "robot": 0.35}
+ROLE_GREYS = {"floor": 0.45, "wall": 0.6, "table": 0.85, "robot": 0.35}
 
 
 class Paint(NamedTuple):

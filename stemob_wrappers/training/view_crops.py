@@ -21,8 +21,9 @@ SKY = len(ROLES)
 
 
 class Crops(NamedTuple):
-    """Crops of N views; 2 i and 2 i + 1 are of one scene. G geoms at most, of which the last is
-    the sky; [..., h, w] are pixels.
+    """Crops of N views; 2 i and 2 i + 1 are of one scene.
+
+    They have G geoms at most, of which the last is the sky, and h x w pixels.
 
     Attributes:
         nominal, albedo: float [N, h, w, 3] in [0, 1].
@@ -126,7 +127,7 @@ def _crop(
         return file.get_slice(name)[view]
 
     roles = file.get_tensor("role").long()
-    roles[roles < 0] = ROLES.index("fixture")
+    roles[roles < 0] = ROLES.index("table")
     ids = read("ids").long()
     full = ids.shape[0]
     crop = min(CROP, size)

@@ -126,8 +126,8 @@ def make(
         An env with observation space Box(0, 255, (size, size, 3), uint8).
 
     Raises:
-        ValueError: the env has no choice of cameras, or not this one; it renders no arrays; or its
-            observation is an image already.
+        ValueError: the env has no choice of cameras, or not this one; it renders no arrays; its
+            observation is an image already; or it does not take an argument.
         RuntimeError: no OpenGL backend works here.
 
     Example:
@@ -246,7 +246,7 @@ def make_images(
     chosen = {name: value for name, value in settings.items() if value is not None}
     own = _find_spec(env_id).namespace == "stemob"
     if own or not chosen:
-        env = gym.make(env_id, **kwargs, **(_own_settings(size, camera) if own else {}))
+        env = _gym_make(env_id, kwargs | (_own_settings(size, camera) if own else {}))
         if find_images(env.observation_space):
             return env
         env.close()
@@ -258,13 +258,20 @@ def _make(
 ) -> gym.Env[Any, Any]:
     """The env, told to render at this size from this camera where its constructor listens."""
     ensure_gl()
-    env = gym.make(env_id, **kwargs | _render_settings(_find_spec(env_id), size, camera))
+    env = _gym_make(env_id, kwargs | _render_settings(_find_spec(env_id), size, camera))
     try:
         _check_camera(env, camera)
         return env
     except BaseException:
         env.close()
         raise
+
+
+def _gym_make(env_id: str, arguments: dict[str, Any]) -> gym.Env[Any, Any]:
+    try:
+        return gym.make(env_id, **arguments)
+    except TypeError as error:
+        raise ValueError(f"{env_id} cannot be made with {arguments}: {error}") from error
 
 
 def _own_settings(size: int | None, camera: str | int | None) -> dict[str, Any]:

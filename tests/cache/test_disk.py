@@ -61,7 +61,7 @@ def assert_holds(cache: FrameCache | DiskTier, number: int) -> None:
 
 
 def entry_path(tier: DiskTier, key: bytes) -> Path:
-    return Path(tier._entry_path(key))
+    return tier.path / disk_module.FOLDER / key[:1].hex() / key[1:].hex()
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ def test_every_pixel_belongs_to_a_surface_of_some_role() -> None:
     assert (buffers["role"][shown] >= 0).all()
     assert (buffers["surface"][shown] >= 0).all()
     roles = {ROLES[role] for role in buffers["role"][shown]}
-    assert {"floor", "fixture", "object"} <= roles
+    assert {"floor", "table", "object"} <= roles
 
 
 def test_a_folder_is_filled_and_what_is_there_is_kept(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_metaworlds_scenes_are_table_tops_with_an_arm() -> None:
     pytest.importorskip("metaworld")
     buffers = replace(TABLE, source="metaworld", task="drawer", views=2).render()
     shown = np.unique(buffers["ids"][buffers["ids"] >= 0])
-    assert {"fixture", "object"} <= {ROLES[role] for role in buffers["role"][shown]}
+    assert {"table", "object"} <= {ROLES[role] for role in buffers["role"][shown]}
 
 
 def test_an_env_is_seen_through_its_cameras_in_many_states(tmp_path: Path) -> None:

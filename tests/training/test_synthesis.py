@@ -23,7 +23,7 @@ from stemob_wrappers.training.synthesis import (
 )
 from stemob_wrappers.training.view_crops import SKY, Crops
 
-GEOM_ROLES = ("floor", "fixture", "object", "object", "robot")
+GEOM_ROLES = ("floor", "table", "object", "object", "robot")
 
 
 def crops_of(buffers: Buffers) -> Crops:

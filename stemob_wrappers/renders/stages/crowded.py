@@ -13,6 +13,7 @@ from stemob_wrappers.renders.stages.poses import GRIP_SITE, bring_to_work, free_
 from stemob_wrappers.renders.stages.stage import Array, Stage, State, View, jitter, move_to, orbit
 from stemob_wrappers.scene.textures import draw_colour
 
+STRANGER = "stranger"
 STRANGERS = 7  # at most
 PARTS = 2
 SHAPES = {
@@ -76,7 +77,7 @@ def crowded_stage(task: str, robot: str, seed: int) -> Stage:
 def add_strangers(spec: mujoco.MjSpec) -> None:
     """Bodies of two unseen shapes each, which `place_strangers` makes something of."""
     for index in range(STRANGERS):
-        body = spec.worldbody.add_body(name=f"object_stranger_{index}")
+        body = spec.worldbody.add_body(name=f"{STRANGER}_{index}")
         for part in range(PARTS):
             body.add_geom(
                 name=f"stranger_{index}_{part}",
@@ -134,7 +135,7 @@ def place_strangers(
         elif rng.random() < 0.08:
             place[2] += rng.uniform(0.02, 0.3)
         yaw = rng.uniform(-np.pi, np.pi)
-        body = model.body(f"object_stranger_{index}").id
+        body = model.body(f"{STRANGER}_{index}").id
         model.body_pos[body] = place
         model.body_quat[body] = [np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)]
         below = place + np.array([0, 0, height])

@@ -12,7 +12,11 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
-from stemob_wrappers.renders.stages.crowded import add_strangers, place_strangers
+from stemob_wrappers.renders.stages.crowded import (
+    STRANGER,
+    add_strangers,
+    place_strangers,
+)
 from stemob_wrappers.renders.stages.stage import Array, Stage, State, move_to, orbit
 
 TABLE = np.array([0.0, 0.6, 0.0])  # m, the middle of its top
@@ -56,7 +60,7 @@ def draw_layout(
     """Move the things about; return the states of this layout, each seen from another side."""
     qpos = model.qpos0.copy()
     for body in range(1, model.nbody):
-        own = model.body(body).name in OWN_NAMES or "stranger" in model.body(body).name
+        own = model.body(body).name in OWN_NAMES or model.body(body).name.startswith(STRANGER)
         if model.body_parentid[body] == 0 and not own:
             model.body_pos[body, :2] += rng.uniform(-0.15, 0.15, 2)
     for joint in range(model.njnt):

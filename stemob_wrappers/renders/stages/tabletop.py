@@ -122,7 +122,7 @@ def arm(table: Array, rng: np.random.Generator) -> str:
             f"<geom type='box' pos='0 {sign * 0.035:.3f} {start + 0.045:.4f}'"
             f" size='.01 .008 .035' rgba='.2 .2 .2 1'/>"
         )
-    return f"<body name='arm' pos='{base}'>{xml}{closing}</body>"
+    return f"<body name='robot' pos='{base}'>{xml}{closing}</body>"
 
 
 def draw_tabletop(
