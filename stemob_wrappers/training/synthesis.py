@@ -8,6 +8,7 @@ enter.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import cv2
@@ -89,16 +90,7 @@ class TextureBank:
     """
 
     def __init__(self, count: int = TEXTURES, seed: int = 0) -> None:
-        rng = np.random.default_rng(seed)
-        drawn = [
-            cv2.resize(
-                draw_texture("train", rng, 2 * TEXEL)[2],
-                (TEXEL, TEXEL),
-                interpolation=cv2.INTER_AREA,
-            )
-            for _ in range(count)
-        ]
-        fine = torch.from_numpy(np.stack(drawn)).float() / 255
+        fine = torch.from_numpy(_draw_textures(count, seed)).float() / 255
         blocks = F.avg_pool2d(fine.permute(0, 3, 1, 2), 4)
         coarse = F.interpolate(blocks, TEXEL).permute(0, 2, 3, 1)
         self.count = count
@@ -123,6 +115,16 @@ class TextureBank:
             for row in (top, bottom)
         )
         return torch.lerp(above, below, down)
+
+
+@cache
+def _draw_textures(count: int, seed: int) -> NDArray[np.uint8]:
+    """Train textures, uint8 [count, TEXEL, TEXEL, 3]."""
+    rng = np.random.default_rng(seed)
+    drawn = [draw_texture("train", rng, 2 * TEXEL)[2] for _ in range(count)]
+    size = (TEXEL, TEXEL)
+    resized = [cv2.resize(texture, size, interpolation=cv2.INTER_AREA) for texture in drawn]
+    return np.stack(resized).astype(np.uint8)
 
 
 def nominal_paint(crops: Crops) -> Paint:
