@@ -11,7 +11,7 @@ import numpy as np
 
 from stemob_wrappers.renders.gbuffer import BufferRenderer, Buffers
 from stemob_wrappers.renders.stages.layouts import draw_layout, grip_site, lay_out
-from stemob_wrappers.renders.views import FORMAT, SHADOWED, light_directions, stacked
+from stemob_wrappers.renders.views import FORMAT, SHADOWED, light_directions, parts, stacked
 from stemob_wrappers.scene.gl import ensure_gl
 from stemob_wrappers.scene.simulation import find_simulation
 from stemob_wrappers.wrappers.rendering import make_frames
@@ -68,7 +68,7 @@ class EnvViewsPlan:
         finally:
             renderer.close()
             env.close()
-        return stacked(rows, model, groups(model))
+        return stacked(rows) | parts(model, groups(model))
 
 
 def plan_env_views(

@@ -22,6 +22,7 @@ NOWHERE = -1  # id of pixels that show no geom: the sky
 TEXTURE_METRES = 1.0  # half extents beyond this do not stretch a texture further
 
 Buffers = dict[str, NDArray[Any]]
+Ids = NDArray[np.int16]
 
 
 class BufferRenderer:
@@ -52,6 +53,27 @@ class BufferRenderer:
     def nominal(self, data: mujoco.MjData, camera: str) -> NDArray[np.uint8]:
         """The frame as an env of quality "fast" shows it: no shadows, no reflections."""
         return self._draw(data, camera)[0]
+
+    def upload(self, texture: int) -> None:
+        """Send a texture that was changed in the model to the renderer."""
+        mujoco.mjr_uploadTexture(self.model, self._renderer._mjr_context, texture)
+
+    def appearance(self, data: mujoco.MjData, camera: str, shadows: bool, ids: Ids) -> Buffers:
+        """Render one view as the model now looks, with reflections.
+
+        Args:
+            ids: the geoms of the view, as `buffers` gives them.
+
+        Returns:
+            rendered: uint8 [H, W, 3]; rendered_colours: uint8 [G, 3], mean albedo of each geom.
+        """
+        flags = self._renderer.scene.flags
+        flags[int(mujoco.mjtRndFlag.mjRND_REFLECTION)] = True
+        rendered = self._draw(data, camera, shadows=shadows)[0]
+        flags[int(mujoco.mjtRndFlag.mjRND_REFLECTION)] = False
+        albedo = self._draw(data, camera, [_AMBIENT])[0]
+        colours = mean_colours(albedo, ids, self.model.ngeom)
+        return {"rendered": rendered, "rendered_colours": colours}
 
     def buffers(
         self, data: mujoco.MjData, camera: str, directions: NDArray[np.float64], shadows: bool

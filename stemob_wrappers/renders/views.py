@@ -25,14 +25,14 @@ from safetensors.numpy import save_file
 
 from stemob_wrappers.renders.files import default_scenes_dir
 from stemob_wrappers.renders.gbuffer import BufferRenderer, Buffers, looking_through
-from stemob_wrappers.renders.paint import ORBIT_CAMERA, surfaces
+from stemob_wrappers.renders.paint import Painter, add_paint, surfaces
 from stemob_wrappers.renders.stages.crowded import STRANGER, crowded_stage
 from stemob_wrappers.renders.stages.metaworld import metaworld_stage
 from stemob_wrappers.renders.stages.sources import build_stage
 from stemob_wrappers.renders.stages.stage import Stage, State, move_to
 from stemob_wrappers.scene.gl import ensure_gl
 from stemob_wrappers.scene.surfaces import Role
-from stemob_wrappers.splits import METAWORLD_SCENES, TRAIN_ROBOTS, TRAIN_TASKS
+from stemob_wrappers.splits import METAWORLD_SCENES, TRAIN_ROBOTS, TRAIN_TASKS, draw_seed
 from stemob_wrappers.work import spawn_pool, whole_file
 
 FORMAT = 2
@@ -69,13 +69,15 @@ class ViewsPlan:
 
         Returns:
             what `BufferRenderer.buffers` gives with the views as first axis; role: int8 [G], place
-            in `ROLES`, -1 for what is never drawn; surface: int16 [G], geoms that share one look.
+            in `ROLES`, -1 for what is never drawn; surface: int16 [G], geoms that share one look;
+            and what `BufferRenderer.appearance` gives, each view painted and lit by a `Painter`.
         """
         rng = np.random.default_rng([self.seed, self.index, 1])
         stage = _stage(self, rng)
-        stage.spec.worldbody.add_camera(name=ORBIT_CAMERA, pos=[1, 0, 1])
+        add_paint(stage.spec)
         model = stage.spec.compile()
         data = mujoco.MjData(model)
+        geoms = parts(model, stage.visible_groups)  # before strangers are hidden
         renderer = BufferRenderer(model, stage.visible_groups, self.size)
         rows = []
         try:
@@ -89,10 +91,18 @@ class ViewsPlan:
                 with seen(model, data, state):
                     shadows = bool(rng.random() < SHADOWED)
                     towards = light_directions(rng)
-                    rows.append(renderer.buffers(data, state.view.camera, towards, shadows))
+                    row = renderer.buffers(data, state.view.camera, towards, shadows)
+                    painter = Painter(model, stage.visible_groups, renderer.upload)
+                    drawn = painter.paint("train", draw_seed("train", rng))
+                    mujoco.mj_camlight(model, data)
+                    rows.append(
+                        row
+                        | renderer.appearance(data, state.view.camera, drawn["shadows"], row["ids"])
+                    )
+                    painter.restore()
         finally:
             renderer.close()
-        return stacked(rows, model, stage.visible_groups)
+        return stacked(rows) | geoms
 
 
 def plan_views(
@@ -133,8 +143,13 @@ def seen(model: mujoco.MjModel, data: mujoco.MjData, state: State) -> Iterator[N
         yield
 
 
-def stacked(rows: Sequence[Buffers], model: mujoco.MjModel, groups: tuple[int, ...]) -> Buffers:
-    """Views of a model together, with what its geoms are: see `ViewsPlan.render`."""
+def stacked(rows: Sequence[Buffers]) -> Buffers:
+    """Views of a model together."""
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def parts(model: mujoco.MjModel, groups: tuple[int, ...]) -> Buffers:
+    """What the geoms of a model are: role and surface, see `ViewsPlan.render`."""
     role, surface = np.full(model.ngeom, -1, np.int8), np.full(model.ngeom, -1, np.int16)
     for number, found in enumerate(surfaces(model, groups)):
         geoms = list(found.geoms)
@@ -142,8 +157,7 @@ def stacked(rows: Sequence[Buffers], model: mujoco.MjModel, groups: tuple[int, .
         # Strangers have no joint to move by, and yet are no part of the table.
         if model.body(model.body_rootid[model.geom_bodyid[geoms[0]]]).name.startswith(STRANGER):
             role[geoms] = ROLES.index("object")
-    views = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-    return {**views, "role": role, "surface": surface}
+    return {"role": role, "surface": surface}
 
 
 def _stage(plan: ViewsPlan, rng: np.random.Generator) -> Stage:

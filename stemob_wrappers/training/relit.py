@@ -42,6 +42,7 @@ from stemob_wrappers.training.repaint import Repainter
 from stemob_wrappers.training.synthesis import (
     TARGETS,
     TextureBank,
+    camera_noise,
     draw_looks,
     mean_albedo,
     to_images,
@@ -68,6 +69,8 @@ class RelitConfig:
         hue: weight of the hue of objects.
         repainted: share of images that get a texture over their largest surface, and of those
             that get other light, beside their new look.
+        rendered: share of the views that are seen once as a renderer shows them painted and lit,
+            with its reflections, in place of one of their two looks.
         filtered: share of images that a random convolution changes.
         plain_share: share of the images that the plain decoder is trained on.
         frozen_encoder: train the decoders alone.
@@ -87,6 +90,7 @@ class RelitConfig:
     objects: float = 3.0
     hue: float = 0.5
     repainted: float = 0.25
+    rendered: float = 0.25
     filtered: float = 0.15
     plain_share: float = 1 / 3
     frozen_encoder: bool = False
@@ -260,12 +264,17 @@ def draw_batch(
     crops = source.draw(rng, config.batch_size // 4 * 2)
     twice = Crops(*(part.repeat(2, *[1] * (part.dim() - 1)) for part in crops))
     images, paint = draw_looks(rng, twice, bank)
+    seen = mean_albedo(twice, paint, bank)
+    shown = torch.from_numpy(rng.random(len(crops.nominal)) < config.rendered)
+    shown &= crops.rendered.amax((1, 2, 3)) > 0
+    first = shown.nonzero()[:, 0]
+    images[first] = to_images(camera_noise(rng, crops.rendered))[first]
+    seen[first] = crops.rendered_colours[first]
     images = repainter(images, to_images(crops.nominal), rng)
     filtered = torch.from_numpy(rng.random(len(images)) < config.filtered)
     if filtered.any():
         generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
         images[filtered] = 2 * random_conv(images[filtered] / 2 + 0.5, generator) - 1
-    seen = mean_albedo(twice, paint, bank)
     pictures = {name: to_images(TARGETS[name](twice, seen)) for name in config.targets}
     return Batch(
         images.unflatten(0, (2, -1)),

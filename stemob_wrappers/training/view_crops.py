@@ -34,6 +34,9 @@ class Crops(NamedTuple):
         colours: float [N, G, 3] in [0, 1], mean albedo.
         roles: int64 [N, G], places in ``ROLES``, or ``SKY``.
         surfaces: int64 [N, G], geoms that share one look; -1 for the sky and what is never drawn.
+        rendered: float [N, h, w, 3] in [0, 1], the views as a renderer shows them painted and lit
+            anew, and rendered_colours: float [N, G, 3], their mean albedo then; zeros where a file
+            has none.
         backward: float [N, 3], the direction from what is seen to the camera: MuJoCo's headlight
             and its highlights know no other.
     """
@@ -48,6 +51,8 @@ class Crops(NamedTuple):
     roles: torch.Tensor
     surfaces: torch.Tensor
     backward: torch.Tensor
+    rendered: torch.Tensor
+    rendered_colours: torch.Tensor
 
     def of_pixels(self, values: torch.Tensor) -> torch.Tensor:
         """What a table of geoms [N, G, ...] has for each pixel, [N, h, w, ...]."""
@@ -98,13 +103,16 @@ class ViewSource:
         geoms = 1 + max(len(row["roles"]) for row in rows)
         stacked = {
             name: torch.stack([row[name] for row in rows])
-            for name in ("nominal", "albedo", "lit", "normals", "uv")
+            for name in ("nominal", "albedo", "lit", "normals", "uv", "rendered")
         }
         ids = torch.stack([row["geoms"] for row in rows])
         crops = Crops(
             **stacked,
             geoms=torch.where(ids < 0, geoms - 1, ids),
             colours=torch.stack([_padded(row["colours"], geoms, 0.5) for row in rows]),
+            rendered_colours=torch.stack(
+                [_padded(row["rendered_colours"], geoms, 0.5) for row in rows]
+            ),
             roles=torch.stack([_padded(row["roles"], geoms, SKY) for row in rows]),
             surfaces=torch.stack([_padded(row["surfaces"], geoms, -1) for row in rows]),
             backward=torch.stack([row["backward"] for row in rows]),
@@ -114,7 +122,7 @@ class ViewSource:
 
 def mirrored(crops: Crops) -> Crops:
     """The crops seen in a mirror: each pixel keeps its surface and its light."""
-    pixels = ("nominal", "albedo", "lit", "normals", "uv", "geoms")
+    pixels = ("nominal", "albedo", "lit", "normals", "uv", "geoms", "rendered")
     return crops._replace(**{name: getattr(crops, name).flip(2) for name in pixels})
 
 
@@ -141,14 +149,18 @@ def _crop(
     def window(values: torch.Tensor) -> torch.Tensor:
         return values[rows[:, None], columns]
 
+    nominal, colours = read("nominal"), read("colours")
+    painted = "rendered" in file.keys()  # noqa: SIM118
     return {
-        "nominal": window(read("nominal")) / 255,
+        "rendered": window(read("rendered") if painted else torch.zeros_like(nominal)) / 255,
+        "rendered_colours": (read("rendered_colours") if painted else colours) / 255,
+        "nominal": window(nominal) / 255,
         "albedo": window(read("albedo")) / 255,
         "lit": window(read("lit")) / 255,
         "normals": window(read("normals")) / 127,
         "uv": window(read("uv")).float(),
         "geoms": window(ids),
-        "colours": read("colours") / 255,
+        "colours": colours / 255,
         "roles": roles,
         "surfaces": file.get_tensor("surface").long(),
         "backward": read("rotation")[:, 2],

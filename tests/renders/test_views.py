@@ -57,6 +57,19 @@ def test_every_pixel_belongs_to_a_surface_of_some_role() -> None:
     assert {"floor", "table", "object"} <= roles
 
 
+def test_a_painted_view_has_other_colours_and_the_same_shapes() -> None:
+    buffers = replace(TABLE, views=6).render()
+    changed = np.abs(buffers["rendered"].astype(int) - buffers["nominal"]).mean((1, 2, 3))
+    assert (changed > 3).mean() > 0.6
+    colours = buffers["rendered_colours"].astype(int) - buffers["colours"]
+    assert (np.abs(colours).max((1, 2)) > 20).mean() > 0.6
+    # What one view was painted is gone in the next: the scene's own colours do not drift.
+    shown = [np.isin(np.arange(len(buffers["role"])), ids) for ids in buffers["ids"]]
+    floor = [i for i, ids in enumerate(shown) if ids[0]]
+    own = buffers["colours"][floor, 0].astype(int)
+    assert np.ptp(own, axis=0).max() < 40
+
+
 def test_a_folder_is_filled_and_what_is_there_is_kept(tmp_path: Path) -> None:
     plans = [TABLE, replace(TABLE, index=4)]
     views.write_views(plans[0], tmp_path)

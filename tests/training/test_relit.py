@@ -20,10 +20,14 @@ from stemob_wrappers.training import relit_recipe
 from stemob_wrappers.training.loop import LOG_FILE
 from stemob_wrappers.training.relit import (
     RelitConfig,
+    draw_batch,
     first_networks,
     train_on_views,
     with_heads,
 )
+from stemob_wrappers.training.repaint import Repainter
+from stemob_wrappers.training.synthesis import TextureBank
+from stemob_wrappers.training.view_crops import ViewSource
 
 MINIATURE = RelitConfig(steps=4, batch_size=4, targets=("nominal", "roles"))
 
@@ -101,6 +105,19 @@ def test_the_plain_codec_stays_as_faithful_as_it_was(trained: Path) -> None:
         for b in ("embedded", str(trained / "roles" / "plain"))
     ]
     np.testing.assert_allclose(found[0], found[1], atol=1.0)
+
+
+def test_rendered_views_take_the_place_of_looks(views: Path) -> None:
+    source, bank = ViewSource(views), TextureBank(5)
+    config = replace(MINIATURE, repainted=0.0, filtered=0.0, targets=("roles",))
+    with_renders, without = (
+        draw_batch(
+            np.random.default_rng(1), source, bank, Repainter(0.0), replace(config, rendered=r)
+        )
+        for r in (1.0, 0.0)
+    )
+    assert not torch.equal(with_renders.images[0], without.images[0])
+    assert torch.equal(with_renders.images[1], without.images[1])
 
 
 def test_a_plain_backbone_is_no_start() -> None:

@@ -43,6 +43,8 @@ def crops_of(buffers: Buffers) -> Crops:
         roles=torch.tensor([[*(ROLES.index(role) for role in GEOM_ROLES), SKY]]),
         surfaces=torch.tensor([[0, 1, 2, 3, 4, -1]]),
         backward=tensors["rotation"][..., 2],
+        rendered=tensors["nominal"] / 255,
+        rendered_colours=torch.cat([tensors["colours"] / 255, grey], 1),
     )
 
 

@@ -75,7 +75,7 @@ def crowded_stage(task: str, robot: str, seed: int) -> Stage:
 
 
 def add_strangers(spec: mujoco.MjSpec) -> None:
-    """Bodies of two unseen shapes each, which `place_strangers` makes something of."""
+    """Bodies of two shapes each, which `place_strangers` makes something of, or hides."""
     for index in range(STRANGERS):
         body = spec.worldbody.add_body(name=f"{STRANGER}_{index}")
         for part in range(PARTS):
@@ -86,7 +86,7 @@ def add_strangers(spec: mujoco.MjSpec) -> None:
                 group=1,
                 contype=0,
                 conaffinity=0,
-                rgba=[0, 0, 0, 0],
+                rgba=[0, 0, 0, 1],
             )
 
 
