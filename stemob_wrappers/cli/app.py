@@ -10,7 +10,7 @@ import typer
 from stemob_wrappers.cli.caching import cache_app
 from stemob_wrappers.cli.inverting import invert, invert_dataset, merge_shards
 from stemob_wrappers.cli.making import train_backbone
-from stemob_wrappers.cli.measuring import evaluate, levels
+from stemob_wrappers.cli.measuring import bench, evaluate, levels
 from stemob_wrappers.cli.showing import demo, perturb, visualize
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ for command in (
     visualize,
     levels,
     evaluate,
+    bench,
 ):
     app.command()(command)
 app.add_typer(cache_app, name="cache")
@@ -40,8 +41,10 @@ UsageError: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__nam
 
 
 def main() -> None:
-    """Run the command line and exit: 0 if all is well, 1 if something was found to be wrong, 2 if
-    the command could not do what it was told; then one line says why.
+    """Run the command line and exit.
+
+    The code is 0 if all is well, 1 if something was found to be wrong, and 2 if the command could
+    not do what it was told; then one line says why.
     """
     from gymnasium.error import Error as GymnasiumError
 

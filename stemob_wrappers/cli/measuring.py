@@ -1,7 +1,8 @@
-"""``stemob levels`` and ``stemob evaluate``: which level to choose, and what it is worth."""
+"""``stemob levels``, ``evaluate`` and ``bench``: which level, what it is worth, what it costs."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -140,3 +141,18 @@ def evaluate(
         progress=True,
     )
     typer.echo(write_report(results.content, results.folder))
+
+
+@stem_options()
+def bench(
+    config: StemConfig,
+    env_id: Annotated[str | None, typer.Argument(help="An env to measure with.")] = None,
+    size: Annotated[int | None, typer.Option(min=8, help="Side of the frames in pixels.")] = None,
+    seconds: Annotated[float, typer.Option(help="How long each figure is measured.")] = 1.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, no table.")] = False,
+) -> None:
+    """Measure what stem frames cost on this machine: can its control loop afford them?"""
+    from stemob_wrappers.cli import bench as measuring
+
+    found = measuring.bench(config, env_id=env_id, size=size, seconds=seconds)
+    typer.echo(json.dumps(found, indent=2)) if as_json else measuring.print_bench(found)

@@ -91,7 +91,8 @@ def preview(
         env.close()
     if not rows:
         raise ValueError(f"{env_id} has nothing that the suite {suite_name!r} changes: {left_out}.")
-    path = out / f"{env_id.rsplit('/')[-1].rsplit(':')[-1]}-{suite_name}.png"
+    name = env_id.replace(":", "/").rpartition("/")[2]
+    path = out / f"{name}-{suite_name}.png"
     labels = list(dict.fromkeys(cell["factor"] for cell in cells))
     columns = ["clean: raw, stem", *(f"severity {severity}" for severity in SEVERITIES)]
     write_image(path, grid(rows, labels, columns, cell=2 * clean.shape[1]))

@@ -63,11 +63,11 @@ class Summary:
 
 
 def printable(text: str) -> str:
-    """Return text that UTF-8 can write: names of files may hold any bytes.
+    r"""Return text that UTF-8 can write: names of files may hold any bytes.
 
     Example:
-        >>> printable("caf\\udce9.png")
-        'caf\\\\xe9.png'
+        >>> printable("caf\udce9.png")
+        'caf\\xe9.png'
     """
     return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
 

@@ -148,7 +148,9 @@ def run_study(study: Study, out: Path, *, device: str | None = None) -> list[Row
             if config is None:
                 row = _find(done, Row("raw" + ending)) or _baseline(ending, pairs, study)
             else:
-                pipeline = StemPipeline(config, cache=False, device=device)
+                pipeline = StemPipeline(
+                    config, cache=False, device=device, engine="torch"
+                )  # for latents
                 row = _find(done, _setting(pipeline, ending))
                 row = row or _measure(pipeline, ending, pairs, study)
             if row not in done:
@@ -214,7 +216,8 @@ def _measure(pipeline: StemPipeline, ending: str, pairs: Pairs, study: Study) ->
             stems[look, start : start + BATCH] = pipeline(frames, noise=noise)
             if start < CONVERGENCE_STATES:
                 tensors = (torch.from_numpy(frames), torch.from_numpy(noise))
-                inverted = pipeline.inverter.latents(*(t.to(pipeline.device) for t in tensors))
+                inverter: Any = pipeline.inverter  # PyTorch's, which gives latents
+                inverted = inverter.latents(*(t.to(pipeline.device) for t in tensors))
                 latents.append(inverted.float().numpy(force=True))
     inverted = np.concatenate(latents).reshape(looks, -1, *latents[0].shape[1:])
     return dataclasses.replace(

@@ -278,7 +278,9 @@ Draw = tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]
 
 @lru_cache(maxsize=8)
 def _draws(shapes: tuple[tuple[int, int], ...], resamples: int, seed: int) -> tuple[Draw, ...]:
-    """For each task: where it was drawn, [resamples, tasks], and for each time the weights of its
+    """Draw tasks, training seeds and episodes again.
+
+    For each task: where it was drawn, [resamples, tasks], and for each time the weights of its
     training seeds and episodes, which say how often each was drawn.
 
     The mean of a drawn table is weights x table x weights. A summary asks for the same draws again

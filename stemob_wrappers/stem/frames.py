@@ -157,6 +157,16 @@ def to_float(array: Array, dtype: Any) -> Array:
     return array.to(dtype) / 255
 
 
+def as_numpy(array: Array) -> Array:
+    """Return a numpy array of a numpy array or a torch tensor on any device.
+
+    Example:
+        >>> as_numpy(np.zeros(2)).shape
+        (2,)
+    """
+    return array if _is_numpy(array) else array.numpy(force=True)
+
+
 def round_up(value: int, multiple: int) -> int:
     """Return the smallest multiple of ``multiple`` that is not below ``value``.
 

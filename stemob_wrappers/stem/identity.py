@@ -29,8 +29,9 @@ def frame_digest(frame: NDArray[np.uint8]) -> bytes:
 
 
 def identity(config: StemConfig, weights: str) -> dict[str, Any]:
-    """Return what decides the bytes, as JSON: the config, with the digest of the weights in place
-    of the names they were found under.
+    """Return what decides the bytes, as JSON.
+
+    The config, with the digest of the weights in place of the names they were found under.
 
     Example:
         >>> identity(StemConfig(), "ab12")["weights"]
@@ -62,7 +63,7 @@ def installed_versions() -> dict[str, str]:
         >>> "torch" in installed_versions()
         True
     """
-    found = {}
+    found: dict[str, str] = {}
     for package in PACKAGES:
         try:
             found[package] = version(package)

@@ -31,6 +31,7 @@ from torch import nn
 
 from stemob_wrappers import __version__
 from stemob_wrappers.augment import random_conv
+from stemob_wrappers.backbones.export import write_graph
 from stemob_wrappers.backbones.folder import INDEX_FILE, StemFolder
 from stemob_wrappers.backbones.networks import StemAutoencoder
 from stemob_wrappers.diffusion.schedule import SD_SCHEDULE, NoiseSchedule
@@ -352,3 +353,4 @@ def write_backbone(
     if plain is not None:
         index["plain"] = plain
     write_text(out / INDEX_FILE, json.dumps(index, indent=2) + "\n")
+    write_graph(out)

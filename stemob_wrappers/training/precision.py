@@ -39,6 +39,6 @@ def computes_in_bfloat16(kind: str) -> bool:
     if kind != "cpu" or not CPUINFO.is_file():
         return False
     limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
-    if limit == "AVX512_CORE" or limit == "AVX" or limit.startswith(WITHOUT_BF16):
+    if limit in {"AVX512_CORE", "AVX"} or limit.startswith(WITHOUT_BF16):
         return False
     return not CPU_FLAGS.isdisjoint(CPUINFO.read_text().split())

@@ -32,8 +32,9 @@ class StemObservation(
     Args:
         env: the env to wrap.
         config: a StemConfig or its dict; None gives the defaults.
-        **options: ``keys``, ``cache``, ``expect``, ``keep_raw``, ``device``, ``dtype`` and single
-            fields of StemConfig: see `stemob_wrappers.wrappers.transform.StemOptions`.
+        **options: ``keys``, ``cache``, ``expect``, ``keep_raw``, ``device``, ``dtype``,
+            ``engine``, ``threads`` and single fields of StemConfig: see
+            `stemob_wrappers.wrappers.transform.StemOptions`.
 
     Raises:
         ValueError: no image in the observation, an unknown key or option, or another fingerprint

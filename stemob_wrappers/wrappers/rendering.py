@@ -51,6 +51,8 @@ class RenderObservation(
         self.metadata = {**env.metadata, "render_modes": ["rgb_array"]}  # the one that is observed
         self.size = size
         self.keep_state = keep_state
+        self.renders = True  # False leaves frames black, for an observation that nobody looks at
+        self._state: Any = None  # the env's own observation, of the last reset or step
         pixels = spaces.Box(0, 255, (size, size, 3), np.uint8)
         self.observation_space = (
             spaces.Dict({"pixels": pixels, "state": env.observation_space})
@@ -60,8 +62,16 @@ class RenderObservation(
 
     def observation(self, observation: Any) -> Any:
         """The rendered frame, with the env's own observation beside it if `keep_state`."""
-        pixels = _sized(self.render(), self.size)
+        self._state = observation
+        if self.renders:
+            pixels = _sized(self.render(), self.size)
+        else:
+            pixels = np.zeros((self.size, self.size, 3), np.uint8)
         return {"pixels": pixels, "state": observation} if self.keep_state else pixels
+
+    def observe(self) -> Any:
+        """The observation of the present state, rendered now."""
+        return self.observation(self._state)
 
     def render(self) -> Any:
         """The env's rendered frame, at the env's own size."""

@@ -37,8 +37,9 @@ class StemVecEnv(VecEnvWrapper):
     Args:
         venv: the VecEnv to wrap.
         config: a StemConfig or its dict; None gives the defaults.
-        **options: ``keys``, ``cache``, ``expect``, ``keep_raw``, ``device``, ``dtype`` and single
-            fields of StemConfig: see `stemob_wrappers.wrappers.transform.StemOptions`.
+        **options: ``keys``, ``cache``, ``expect``, ``keep_raw``, ``device``, ``dtype``,
+            ``engine``, ``threads`` and single fields of StemConfig: see
+            `stemob_wrappers.wrappers.transform.StemOptions`.
 
     Raises:
         ImportError: Stable-Baselines3 is not installed (raised when this module is imported).

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from gymnasium import spaces
 
 from stemob_wrappers.cache import CacheLike, as_cache
@@ -43,6 +42,8 @@ class StemOptions(ConfigFields, total=False):
             becomes a Dict of ``pixels`` and ``pixels_raw``.
         device: where the backbone runs; None takes CUDA where there is some, else the CPU.
         dtype: floating type that it runs in, as torch names it.
+        engine: what computes, ``"auto"``, ``"onnxruntime"`` or ``"torch"``; see `StemPipeline`.
+        threads: processor threads that it uses; None is what STEMOB_THREADS says, or 4 at most.
     """
 
     keys: Keys
@@ -51,6 +52,8 @@ class StemOptions(ConfigFields, total=False):
     keep_raw: bool
     device: str | None
     dtype: str
+    engine: str
+    threads: int | None
 
 
 OPTIONS = tuple(name for name in StemOptions.__annotations__ if name not in FIELDS)
@@ -83,7 +86,8 @@ class ObservationTransform:
     Args:
         space: observation space of one env.
         config: the level of every key that has none of its own.
-        keys, cache, expect, keep_raw, device, dtype: as in :class:`StemOptions`.
+        keys, cache, expect, keep_raw: as in :class:`StemOptions`.
+        run: ``device``, ``dtype``, ``engine`` and ``threads``, as StemPipeline takes them.
 
     Attributes:
         observation_space: the space of the transformed observations.
@@ -103,8 +107,7 @@ class ObservationTransform:
         cache: CacheLike = None,
         expect: str | dict[str, Any] | None = None,
         keep_raw: bool = False,
-        device: str | None = None,
-        dtype: str = "float32",
+        **run: Any,
     ) -> None:
         images = _find_images(space, keys)
         if not images:
@@ -120,7 +123,7 @@ class ObservationTransform:
         built: dict[StemConfig, StemPipeline] = {}
         for key_config in configs.values():
             if key_config not in built:
-                built[key_config] = StemPipeline(key_config, shared, device=device, dtype=dtype)
+                built[key_config] = StemPipeline(key_config, shared, **run)
         self._pipelines = {path: built[key_config] for path, key_config in configs.items()}
         self._raw_paths = {path: _raw_path(path, space) for path in configs} if keep_raw else {}
         self.observation_space = _space_with_raw(space, self._raw_paths)
@@ -261,4 +264,8 @@ def _extend(space: spaces.Space, added: dict[Path, spaces.Space]) -> spaces.Spac
 def _concatenate(batches: list[Any]) -> Any:
     if len(batches) == 1:
         return batches[0]
-    return np.concatenate(batches) if isinstance(batches[0], np.ndarray) else torch.cat(batches)
+    if isinstance(batches[0], np.ndarray):
+        return np.concatenate(batches)
+    import torch
+
+    return torch.cat(batches)

@@ -142,7 +142,7 @@ def test_what_cannot_be_told_is_not_guessed():
     network = torch.nn.Linear(1, 1)
     generator = np.random.default_rng(0)
     assert callable_content(network) is None
-    assert callable_content(lambda o: network(o)) is None
+    assert callable_content(lambda o: network(o)) is None  # noqa: PLW0108
     assert callable_content(lambda o: generator.random()) is None
     ordered = collections.OrderedDict(a=1)
     assert callable_content(lambda o: ordered) is None

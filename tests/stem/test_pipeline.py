@@ -10,18 +10,25 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stemob_wrappers.backbones.export import write_graph
 from stemob_wrappers.backbones.load import load_backbone
 from stemob_wrappers.cache import FrameCache
 from stemob_wrappers.config import METHODS, StemConfig
 from stemob_wrappers.diffusion.noise import draw_noise, noise_key
+from stemob_wrappers.stem.frames import as_numpy
 from stemob_wrappers.stem.identity import fingerprint, frame_digest, identity
 from stemob_wrappers.stem.pipeline import StemPipeline
 from stemob_wrappers.stem.provenance import check_expected
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tiny_models.save_stem_backbone(tmp_path_factory.mktemp("stem") / "model")
+@pytest.fixture(scope="module", params=["onnxruntime", "torch"])
+def folder(request, tmp_path_factory):
+    """A tiny backbone; with a graph ONNX Runtime runs it, without one PyTorch does."""
+    folder = tmp_path_factory.mktemp("stem") / "model"
+    tiny_models.save_stem_backbone(folder)
+    if request.param == "onnxruntime":
+        write_graph(folder)
+    return str(folder)
 
 
 @pytest.fixture(scope="module")
@@ -37,13 +44,29 @@ def random_frames(count, height=16, width=24, seed=0):
 FRAMES = random_frames(9)
 
 
+class CountingSession:
+    """A session of ONNX Runtime that counts: one run is one forward of encoder and decoder."""
+
+    def __init__(self, session, calls):
+        self.session, self.calls = session, calls
+
+    def run(self, *args):
+        for part in self.calls:
+            self.calls[part] += 1
+        return self.session.run(*args)
+
+
 @pytest.fixture
-def count_forwards():
+def count_forwards(monkeypatch):
     """Count the forwards of a pipeline's encoder and decoder."""
     handles = []
 
     def count(pipeline):
         calls = {"encoder": 0, "decoder": 0}
+        if pipeline.engine == "onnxruntime":
+            session = CountingSession(pipeline.inverter._session(), calls)
+            monkeypatch.setattr(pipeline.inverter, "_session", lambda: session)
+            return calls
         module = pipeline.inverter.backbone.codec.module
         for part in calls:
 
@@ -66,7 +89,7 @@ def test_a_result_is_the_inverters_under_the_noise_of_the_frames_content(folder)
     keys = [noise_key("frame", frame=frame_digest(f), episode=b"", count=0) for f in FRAMES]
     noise = draw_noise(5, keys, pipeline.noise_shape(16, 24))
     expected = pipeline.inverter(torch.from_numpy(FRAMES), torch.from_numpy(noise))
-    np.testing.assert_array_equal(pipeline(FRAMES), expected.numpy())
+    np.testing.assert_array_equal(pipeline(FRAMES), as_numpy(expected))
 
 
 def test_the_noise_matters(folder, shared):
@@ -220,7 +243,9 @@ def test_warmup_leaves_statistics_cache_and_fresh_noise_alone(folder):
 def test_time_is_booked_by_stage(folder):
     pipeline = StemPipeline(StemConfig(backbone=folder))
     pipeline(FRAMES)
-    assert set(pipeline.stats.seconds) == {"hash", "cache", "noise", "encode", "invert", "decode"}
+    network = {"torch": {"encode", "invert", "decode"}, "onnxruntime": {"network"}}
+    expected = {"hash", "cache", "noise"} | network[pipeline.engine]
+    assert set(pipeline.stats.seconds) == expected
     assert all(seconds > 0 for seconds in pipeline.stats.seconds.values())
 
 

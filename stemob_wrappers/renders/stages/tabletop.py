@@ -45,6 +45,7 @@ def text(values: Array) -> str:
 
 
 def rgba(rng: np.random.Generator) -> str:
+    """Draw an opaque colour, as an XML attribute."""
     return f"{text(draw_colour(rng))} 1"
 
 
