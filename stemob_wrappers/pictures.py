@@ -96,7 +96,7 @@ def write_image(path: Path, image: Image) -> None:
 
 
 def encode_image(image: Image, suffix: str = ".png") -> bytes:
-    """Return the bytes of a file that holds an RGB image, uint8 [H, W, 3].
+    r"""Return the bytes of a file that holds an RGB image, uint8 [H, W, 3].
 
     Example:
         >>> encode_image(np.zeros((8, 8, 3), np.uint8))[:4]
