@@ -100,7 +100,7 @@ def encode_image(image: Image, suffix: str = ".png") -> bytes:
 
     Example:
         >>> encode_image(np.zeros((8, 8, 3), np.uint8))[:4]
-        b'\\x89PNG'
+        b'\x89PNG'
     """
     _, encoded = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     return encoded.tobytes()
