@@ -20,23 +20,23 @@ help: ## list the targets
 demo: $(INSTALLED) ## show what the wrapper does, end to end
 	@$(WITH_GL) $(BIN)/stemob demo $(ARGS)
 
+# The tests of a file stay in one process, so that its fixtures are made once. Each process computes
+# on one thread: with more, the two would wait for each other. ARGS="-n 0" takes one process.
 test: $(INSTALLED) ## run the tests, without the slow ones
-	@$(WITH_GL) $(BIN)/python -m pytest $(ARGS)
+	@$(WITH_GL) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
-# Hours, or helpers that measure nothing: robustness.py and designs.py are run by themselves.
-BENCHMARKS := $(filter-out %/common.py %/arms.py %/trainings.py %/robustness.py %/designs.py, $(wildcard benchmarks/*.py))
-
-bench: $(INSTALLED) ## run every benchmark in turn, but robustness.py and designs.py
-	@$(WITH_GL) for script in $(BENCHMARKS); do \
+bench: $(INSTALLED) ## run every benchmark in turn
+	@$(WITH_GL) for script in benchmarks/*.py; do \
 	    echo "== $$script"; $(BIN)/python "$$script" $(ARGS) || exit 1; \
 	done
 
 soak: $(INSTALLED) ## run the slow tests
 	@$(WITH_GL) $(BIN)/python -m pytest -m slow $(ARGS)
 
-lint: $(INSTALLED) ## check style and types
+lint: $(INSTALLED) ## check style, spelling and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/codespell
 	$(BIN)/pyright
 
 format: $(INSTALLED) ## put the code in order

@@ -45,9 +45,10 @@ def build(part: str) -> tuple[torch.nn.Module, Callable[[Any, int], Any]]:
 
         return StemAutoencoder(), lambda m, size: m.decode(m.encode(_draw(m, 3, size)))
     if part == "embedded denoiser":
-        from stemob_wrappers.backbones.networks import StemDenoiser
+        from stemob_wrappers.backbones.networks import StemAutoencoder, StemDenoiser
 
-        return StemDenoiser(), lambda m, size: m(_draw(m, 8, size // 4), 81)
+        channels = StemAutoencoder().latent_channels
+        return StemDenoiser(channels), lambda m, size: m(_draw(m, channels, size // 4), 81)
     if part == "SD autoencoder":
         from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
@@ -119,7 +120,7 @@ def in_a_process(part: str, size: int, options: argparse.Namespace, rate: float)
     arguments = ["--part", part, "--sizes", str(size), "--device", options.device]
     arguments += ["--dtype", options.dtype, "--rate", str(rate)]
     command = [sys.executable, __file__, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
         return {"part": part, "size": size, "note": f"failed: {lines[-1]}"}

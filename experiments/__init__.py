@@ -1,0 +1,1 @@
+"""What the published tables are made with: experts, policies, conditions, designs."""

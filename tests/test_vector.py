@@ -1,6 +1,7 @@
 """The vector wrapper against Gymnasium's own vector envs of singly wrapped envs."""
 
 import copy
+import functools
 import multiprocessing
 from functools import partial
 from typing import Any
@@ -9,6 +10,7 @@ import fakes
 import gymnasium as gym
 import numpy as np
 import pytest
+import tiny_models
 import torch
 from gymnasium import spaces
 from gymnasium.error import ClosedEnvironmentError
@@ -31,6 +33,15 @@ LAYOUTS = {
     "tuple": [{"shape": [16, 16, 3]}, {"shape": [2], "dtype": "float32"}],
 }
 MODES = tuple(AutoresetMode)
+TINY: dict[str, Any] = {}  # a backbone of a few weights, so that tests are fast
+EPISODE: dict[str, Any] = {"noise": "episode", "inversion_steps": 25}  # and that one
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny_backbone(tmp_path_factory):
+    folder = tiny_models.save_stem_backbone(tmp_path_factory.mktemp("tiny") / "model")
+    for options in (TINY, EPISODE):
+        options["backbone"] = folder
 
 
 def env_fns(layout=fakes.IMAGE, num_envs=3, wrapper=None, **kwargs):
@@ -79,10 +90,9 @@ def assert_same(first, second):
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
 def test_frames_are_those_of_singly_wrapped_envs(layout, mode):
-    stem = {"noise": "episode", "inversion_steps": 25}
-    single = partial(stemob_wrappers.StemObservation, **stem)
+    single = partial(stemob_wrappers.StemObservation, **EPISODE)
     wrapped_first = SyncVectorEnv(env_fns(layout, wrapper=single), autoreset_mode=mode)
-    wrapped_last = StemObservation(SyncVectorEnv(env_fns(layout), autoreset_mode=mode), **stem)
+    wrapped_last = StemObservation(SyncVectorEnv(env_fns(layout), autoreset_mode=mode), **EPISODE)
     seen = play(wrapped_last)
     assert any(isinstance(moment, tuple) for moment in seen) == (mode != AutoresetMode.NEXT_STEP)
     assert wrapped_last.observation_space == wrapped_first.observation_space
@@ -100,15 +110,20 @@ STEP = st.just("step")  # more often than resets, so that episodes end
 CALLS = st.lists(st.one_of(STEP, STEP, STEP, st.tuples(SEEDS, MASKS)), min_size=6, max_size=12)
 
 
+@functools.cache
+def twins(mode):
+    """A wrapped vector env and a vector env of wrapped envs; a seeded reset begins all anew."""
+    single = partial(stemob_wrappers.StemObservation, **EPISODE)
+    tiny: Any = {"shape": [8, 8, 3]}
+    ours = StemObservation(SyncVectorEnv(env_fns(tiny), autoreset_mode=mode), **EPISODE)
+    return ours, SyncVectorEnv(env_fns(tiny, wrapper=single), autoreset_mode=mode)
+
+
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(calls=CALLS)
 def test_any_sequence_of_calls_gives_the_frames_of_singly_wrapped_envs(mode, calls):
-    stem = {"noise": "episode", "inversion_steps": 25}
-    single = partial(stemob_wrappers.StemObservation, **stem)
-    tiny: Any = {"shape": [8, 8, 3]}
-    ours = StemObservation(SyncVectorEnv(env_fns(tiny), autoreset_mode=mode), **stem)
-    theirs = SyncVectorEnv(env_fns(tiny, wrapper=single), autoreset_mode=mode)
+    ours, theirs = twins(mode)
     np.testing.assert_array_equal(ours.reset(seed=0)[0], theirs.reset(seed=0)[0])
     ended = np.zeros(3, bool)
     for call in calls:
@@ -133,11 +148,10 @@ def test_any_sequence_of_calls_gives_the_frames_of_singly_wrapped_envs(mode, cal
 
 @pytest.mark.parametrize("mask", [None, [True, False, False], [False, True, True]])
 def test_a_reset_between_the_end_and_its_autoreset_starts_one_episode(mask):
-    stem = {"noise": "episode", "inversion_steps": 25}
-    single = partial(stemob_wrappers.StemObservation, **stem)
+    single = partial(stemob_wrappers.StemObservation, **EPISODE)
     seen = []
     for venv in (
-        StemObservation(SyncVectorEnv(env_fns()), **stem),
+        StemObservation(SyncVectorEnv(env_fns()), **EPISODE),
         SyncVectorEnv(env_fns(wrapper=single)),
     ):
         venv.reset(seed=0)
@@ -150,12 +164,11 @@ def test_a_reset_between_the_end_and_its_autoreset_starts_one_episode(mask):
 
 @pytest.mark.parametrize("context", ["fork", "forkserver", "spawn"])
 def test_frames_of_worker_processes_are_those_of_one_process(context):
-    stem = {"noise": "episode", "inversion_steps": 25}
     fns = env_fns(fakes.TWO_CAMERAS, num_envs=2)
     mode = AutoresetMode.SAME_STEP
-    workers = StemObservation(AsyncVectorEnv(fns, context=context, autoreset_mode=mode), **stem)
+    workers = StemObservation(AsyncVectorEnv(fns, context=context, autoreset_mode=mode), **EPISODE)
     try:
-        here = StemObservation(SyncVectorEnv(fns, autoreset_mode=mode), **stem)
+        here = StemObservation(SyncVectorEnv(fns, autoreset_mode=mode), **EPISODE)
         assert_same(play(workers), play(here))
     finally:
         workers.close()
@@ -177,7 +190,7 @@ def test_workers_load_no_model():
 def test_a_seed_reaches_the_noise_of_its_sub_env(seeds):
     # Without a seed the frames would differ too: only the seeded sub-envs can be compared.
     seeded = [0, 2] if isinstance(seeds, list) and None in seeds else [0, 1, 2]
-    venv = StemObservation(SyncVectorEnv(env_fns()), noise="episode", inversion_steps=25)
+    venv = StemObservation(SyncVectorEnv(env_fns()), **EPISODE)
     first = [venv.reset(seed=seeds)[0], venv.step(np.zeros(3, int))[0]]
     venv.reset(seed=1)
     again = [venv.reset(seed=seeds)[0], venv.step(np.zeros(3, int))[0]]
@@ -186,7 +199,7 @@ def test_a_seed_reaches_the_noise_of_its_sub_env(seeds):
 
 
 def test_envs_given_one_seed_have_one_noise_and_episodes_differ():
-    venv = StemObservation(SyncVectorEnv(env_fns()), noise="episode", inversion_steps=25)
+    venv = StemObservation(SyncVectorEnv(env_fns()), **EPISODE)
     first = venv.reset(seed=[5, 5, 6])[0]
     second = venv.reset()[0]
     np.testing.assert_array_equal(first[0], first[1])
@@ -197,7 +210,7 @@ def test_envs_given_one_seed_have_one_noise_and_episodes_differ():
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
 def test_one_codec_forward_per_frame_size_and_step(mode):
     venv = SyncVectorEnv(env_fns(fakes.TWO_CAMERAS, num_envs=4), autoreset_mode=mode)
-    venv = StemObservation(venv, cache=False)
+    venv = StemObservation(venv, cache=False, engine="torch", **TINY)
     module = venv.pipelines["front"].inverter.backbone.codec.module
     forwards = []
     first_layer = next(layer for layer in module.modules() if isinstance(layer, torch.nn.Conv2d))
@@ -234,7 +247,7 @@ class Spy(VectorWrapper):
 def test_nothing_given_is_mutated():
     mode = AutoresetMode.SAME_STEP
     spy = Spy(SyncVectorEnv(env_fns(fakes.TWO_CAMERAS), autoreset_mode=mode))
-    venv = StemObservation(spy)
+    venv = StemObservation(spy, **TINY)
     options = {"reset_mask": np.array([True, True, True]), "level": 3}
     venv.reset(seed=0, options=options)
     assert options.keys() == {"reset_mask", "level"}
@@ -256,7 +269,7 @@ def test_nothing_given_is_mutated():
 @pytest.mark.parametrize("vectorise", [SyncVectorEnv, AsyncVectorEnv])
 def test_observations_outlive_shared_memory(vectorise):
     venv = vectorise(env_fns(fakes.TWO_CAMERAS, num_envs=2), copy=False)
-    venv = StemObservation(venv, keep_raw=True)
+    venv = StemObservation(venv, keep_raw=True, **TINY)
     try:
         first = venv.reset(seed=0)[0]
         kept = copy.deepcopy(first)
@@ -270,7 +283,9 @@ def test_observations_outlive_shared_memory(vectorise):
 
 def test_raw_frames_are_kept_beside_the_stem_frames():
     plain = SyncVectorEnv(env_fns(fakes.TWO_CAMERAS)).reset(seed=0)[0]
-    venv = StemObservation(SyncVectorEnv(env_fns(fakes.TWO_CAMERAS)), keep_raw=True, keys=["front"])
+    venv = StemObservation(
+        SyncVectorEnv(env_fns(fakes.TWO_CAMERAS)), keep_raw=True, keys=["front"], **TINY
+    )
     observation = venv.reset(seed=0)[0]
     assert observation in venv.observation_space
     assert venv.observation_space == batch_space(venv.single_observation_space, 3)
@@ -282,14 +297,14 @@ def test_raw_frames_are_kept_beside_the_stem_frames():
 @pytest.mark.parametrize("vectorise", ["sync", "async", "vector_entry_point"])
 def test_the_spec_never_builds_an_unwrapped_env(vectorise):
     if "fake/Torch-v0" not in gym.registry:
-        gym.register("fake/Torch-v0", vector_entry_point=lambda **kwargs: TorchFrames(**kwargs))
+        gym.register("fake/Torch-v0", vector_entry_point=_torch_frames)
     id = "fake/Torch-v0" if vectorise == "vector_entry_point" else "fakes:fake/Frame-v0"
-    venv = StemObservation(gym.make_vec(id, num_envs=2, vectorization_mode=vectorise))
+    venv = StemObservation(gym.make_vec(id, num_envs=2, vectorization_mode=vectorise), **TINY)
     try:
         for wrapped in (venv, gym.wrappers.vector.RecordEpisodeStatistics(venv)):
             spec = wrapped.spec
             assert spec is not None
-            assert spec.id == id.split(":")[-1]
+            assert spec.id == id.rsplit(":", maxsplit=1)[-1]
             with pytest.raises(gym.error.Error, match="wrap it again"):
                 gym.make_vec(spec)
     finally:
@@ -297,7 +312,11 @@ def test_the_spec_never_builds_an_unwrapped_env(vectorise):
 
 
 def test_a_vector_env_without_spec_has_none():
-    assert StemObservation(SyncVectorEnv(env_fns())).spec is None
+    assert StemObservation(SyncVectorEnv(env_fns()), **TINY).spec is None
+
+
+def _torch_frames(**kwargs):  # Gymnasium takes a function, not a class
+    return TorchFrames(**kwargs)
 
 
 class TorchFrames(VectorEnv):
@@ -337,7 +356,7 @@ class TorchFrames(VectorEnv):
 def test_torch_observations_stay_torch_on_their_device(device):
     raw = TorchFrames(2, device)
     raw.reset(seed=0)
-    venv = StemObservation(TorchFrames(2, device), noise="episode", inversion_steps=25)
+    venv = StemObservation(TorchFrames(2, device), **EPISODE)
     first = venv.reset(seed=0)[0]
     plain_steps = [raw.step(None) for _ in range(3)]
     steps = [venv.step(None) for _ in range(3)]
@@ -360,7 +379,7 @@ def test_a_failing_worker_raises_and_leaves_no_process(fault, error, row):
     before = set(multiprocessing.active_children())
     fns = env_fns(num_envs=3)
     fns[row] = partial(fns[row], fault=fault)
-    venv = StemObservation(AsyncVectorEnv(fns))
+    venv = StemObservation(AsyncVectorEnv(fns), **TINY)
     venv.reset(seed=0)
     venv.step(np.zeros(3, int))
     with pytest.raises(error) as caught:
@@ -379,7 +398,7 @@ def test_a_failing_worker_raises_and_leaves_no_process(fault, error, row):
 
 
 def test_closing_twice_and_stepping_after_close():
-    venv = StemObservation(AsyncVectorEnv(env_fns(num_envs=2)))
+    venv = StemObservation(AsyncVectorEnv(env_fns(num_envs=2)), **TINY)
     venv.reset(seed=0)
     venv.close()
     venv.close()
@@ -392,7 +411,7 @@ def test_an_unknown_autoreset_mode_is_taken_for_the_default_with_a_warning():
     plain = SyncVectorEnv(env_fns())
     del plain.metadata["autoreset_mode"]
     with pytest.warns(UserWarning, match="NEXT_STEP"):
-        StemObservation(plain)
+        StemObservation(plain, **TINY)
 
 
 @pytest.mark.parametrize(
@@ -405,7 +424,7 @@ def test_an_unknown_autoreset_mode_is_taken_for_the_default_with_a_warning():
 )
 def test_bad_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
-        StemObservation(SyncVectorEnv(env_fns(fakes.TWO_CAMERAS)), **arguments)
+        StemObservation(SyncVectorEnv(env_fns(fakes.TWO_CAMERAS)), **arguments, **TINY)
 
 
 def test_a_single_env_is_refused():

@@ -1,0 +1,1 @@
+"""Imitation learning in little: scripted experts, demonstrations, two kinds of policies."""

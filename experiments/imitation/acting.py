@@ -82,9 +82,12 @@ class ChunkPolicy:
         device: where ``plan`` runs.
 
     Example:
-        >>> policy = bc.load("runs/raw")  # doctest: +SKIP
-        >>> observation, _ = venv.reset()  # doctest: +SKIP
-        >>> actions = policy(observation)  # doctest: +SKIP
+        >>> def stay(images, hand, turn):
+        ...     return torch.zeros(len(hand), 8, 7)
+        >>> policy = ChunkPolicy(stay, ["camera"], execute=4, device=torch.device("cpu"))
+        >>> frames, states = np.zeros((2, 84, 84, 3), np.uint8), np.zeros((2, 50), np.float32)
+        >>> policy({"camera": frames, "proprio": states}).shape
+        (2, 4, 7)
     """
 
     def __init__(

@@ -1,9 +1,9 @@
-"""Copies of demonstrations with augmented frames, for a stem to go over before a policy learns.
+"""Augmented demonstrations: changed frames for a stem to go over before a policy learns.
 
-A policy then learns from what the stem makes of other looks, its mistakes included, instead of
-from the nominal look alone. Nothing is rendered.
+A policy then learns from what the stem makes of other appearances, its mistakes included, instead
+of from the nominal one alone. Nothing is rendered.
 
-python experiments/imitation/augment_demos.py --demos lift.hdf5 --out lift-augmented.hdf5
+python -m experiments.imitation.augment_demos --demos lift.hdf5 --out lift-augmented.hdf5
 stemob invert-dataset lift-augmented.hdf5 lift-augmented-stem.hdf5
 """
 
@@ -23,62 +23,66 @@ from experiments.imitation.data import IMAGE_SUFFIX, float_images
 from experiments.imitation.loop import pick_device
 from stemob_wrappers.augment import AUGMENTATIONS
 from stemob_wrappers.datasets.hdf5.write import new_file
+from stemob_wrappers.work import whole_file
 
-COPIES = ("none", "colour_jitter", "random_conv")
+DEFAULT = ("none", "colour_jitter", "random_conv")
 
 
-def augment_demos(demos: str | Path, out: str | Path, copies: Sequence[str] = COPIES) -> Path:
-    """Write every demonstration of a robomimic file once for each of ``copies``; return ``out``.
+def augment_demos(
+    demos: str | Path, out: str | Path, augmentations: Sequence[str] = DEFAULT
+) -> Path:
+    """Write every demonstration of a robomimic file once for each augmentation; return ``out``.
 
     Args:
         demos: the file; its frames are ``obs/<camera>_image``, uint8 [T, H, W, 3].
         out: the file to write. It has all that ``demos`` has of a demonstration, frames changed,
-            and every copy is in the mask of what it is a copy of.
-        copies: augmentations of `stemob_wrappers.augment.AUGMENTATIONS`, or "none". Each frame
-            draws its own; the draws follow from the copy's number, so the file's frames are the
-            same each time on the same kind of device.
+            and every demonstration stays in the mask that it is in there.
+        augmentations: of `stemob_wrappers.augment.AUGMENTATIONS`, or "none". Each frame draws its
+            own; the draws follow from the number of the demonstration, so the file's frames are
+            the same each time on the same kind of device.
 
     Raises:
         ValueError: an unknown augmentation.
         FileNotFoundError: no file ``demos``.
         FileExistsError: ``out`` is there.
-
-    Example:
-        >>> augment_demos("lift.hdf5", "lift-augmented.hdf5", ["none", "random_conv"])
-        ... # doctest: +SKIP
     """
     demos, out = Path(demos), Path(out)
-    unknown = set(copies) - {"none", *AUGMENTATIONS}
+    unknown = set(augmentations) - {"none", *AUGMENTATIONS}
     if unknown:
         raise ValueError(
-            f"copies must be none or of {', '.join(AUGMENTATIONS)}; received {sorted(unknown)}."
+            f"augmentations must be none or of {', '.join(AUGMENTATIONS)}; received "
+            f"{sorted(unknown)}."
         )
     if not demos.is_file():
         raise FileNotFoundError(f"no demonstrations at {demos}: collect.py writes some.")
     if out.exists():
         raise FileExistsError(f"{out} exists: move it or name another.")
-    beside = out.with_name(out.name + ".tmp")
-    with h5py.File(demos, "r") as source, new_file(beside) as (file, check):
-        _copy(source, file, copies, check)
-    beside.replace(out)
+    with (
+        h5py.File(demos, "r") as source,
+        whole_file(out) as beside,
+        new_file(beside) as (file, check),
+    ):
+        _write(source, file, augmentations, check)
     return out
 
 
-def _copy(source: Any, file: h5py.File, copies: Sequence[str], check: Callable[[], None]) -> None:
+def _write(
+    source: Any, file: h5py.File, augmentations: Sequence[str], check: Callable[[], None]
+) -> None:
     data: Any = file.create_group("data")
     data.attrs.update(source["data"].attrs)
     masks: dict[str, list[str]] = {split: [] for split in source["mask"]}
     number = total = 0
-    for augmentation in copies:
+    for augmentation in augmentations:
         for split, members in masks.items():
             for name in source[f"mask/{split}"][()]:
-                copy = f"demo_{number}"
-                source.copy(f"data/{name.decode()}", data, copy)
+                new = f"demo_{number}"
+                source.copy(f"data/{name.decode()}", data, new)
                 if augmentation != "none":
-                    _augment(data[copy]["obs"], augmentation, number)
-                members.append(copy)
+                    _augment(data[new]["obs"], augmentation, number)
+                members.append(new)
                 number += 1
-                total += len(data[copy]["actions"])
+                total += len(data[new]["actions"])
                 check()
     data.attrs["total"] = total
     for split, members in masks.items():
@@ -107,9 +111,9 @@ def main() -> None:
     )
     parser.add_argument("--demos", type=Path, required=True, help="a robomimic file")
     parser.add_argument("--out", type=Path, required=True, help="the file to write")
-    parser.add_argument("--copies", default=",".join(COPIES), help="augmentations, by commas")
+    parser.add_argument("--augmentations", default=",".join(DEFAULT), help="by commas")
     settings = parser.parse_args()
-    print(augment_demos(settings.demos, settings.out, settings.copies.split(",")))
+    print(augment_demos(settings.demos, settings.out, settings.augmentations.split(",")))
 
 
 if __name__ == "__main__":

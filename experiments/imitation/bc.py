@@ -1,7 +1,7 @@
 """Behavioural cloning: a convolutional network learns the next actions of the demonstrator.
 
-python experiments/imitation/bc.py --demos demos.hdf5 --out runs/raw
-python experiments/imitation/bc.py --demos demos.hdf5 --out runs/conv --augment random_conv --seed 1
+python -m experiments.imitation.bc --demos demos.hdf5 --out runs/raw
+python -m experiments.imitation.bc --demos demos.hdf5 --out runs/conv --augment random_conv --seed 1
 
 The network predicts a chunk of actions at once (Zhao et al., "Learning Fine-Grained Bimanual
 Manipulation", 2023) by the L1 distance, runs the first few of them and looks again.

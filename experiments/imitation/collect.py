@@ -1,17 +1,16 @@
 """Collect demonstrations of a scripted expert as a robomimic file.
 
-python experiments/imitation/collect.py --task Lift --episodes 150 --out lift.hdf5
-python experiments/imitation/collect.py --task Lift --episodes 150 --out lift-random.hdf5 \
+python -m experiments.imitation.collect --task Lift --episodes 150 --out lift.hdf5
+python -m experiments.imitation.collect --task Lift --episodes 150 --out lift-random.hdf5 \
     --appearance train
 """
 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 from rich.progress import track
 
 import stemob_wrappers  # noqa: F401 (registers stemob/…)
@@ -33,6 +33,8 @@ from experiments.imitation.demo_file import (
 )
 from experiments.imitation.experts import EXPERTS
 from stemob_wrappers.perturb import ScenePerturbation
+from stemob_wrappers.splits import DEMONSTRATION_SEEDS
+from stemob_wrappers.work import spawn_pool
 
 CAMERAS = ("agentview", "robot0_eye_in_hand")
 HORIZONS = {"Lift": 120, "Stack": 200, "PickPlaceCan": 300}
@@ -40,9 +42,8 @@ FACTORS = ["lighting", "texture", "colour", "background"]
 SEVERITIES = (1, 2, 3, 4, 5)
 AFTER_SUCCESS = 5  # steps recorded; success comes so soon that letting go would be a single one
 
-# Reset seeds of demonstrations lie below 500,000; those from there on are for evaluation.
-MAX_SEED = 20_000
 MAX_ATTEMPTS = 25
+MAX_SEED = DEMONSTRATION_SEEDS.stop // MAX_ATTEMPTS  # of a first attempt
 
 _NOISE_STREAM, _APPEARANCE_STREAM = 0xD1CE, 0x10035  # keep the draws apart that share a seed
 
@@ -96,9 +97,10 @@ def collect(
     Args:
         task: one of `experts.EXPERTS`.
         out: the file to write, ``*.hdf5``.
-        episodes: how many to write; a tenth of them is ``mask/valid``, the rest ``mask/train``.
+        episodes: how many to write; a tenth of them is ``mask/valid``, one if there are fewer than
+            ten, the rest ``mask/train``.
         seed: of the first episode, below 20,000 together with the number of episodes, so that
-            reset seeds stay below 500,000.
+            reset seeds stay within `splits.DEMONSTRATION_SEEDS`.
         workers: processes to render in.
         appearance: None for the nominal scene; "train" for another light, other textures, colours
             and background in each episode, of a severity from 1 to 5, from the training split.
@@ -111,7 +113,7 @@ def collect(
         RuntimeError: an episode failed at every attempt.
 
     Example:
-        >>> collect("Lift", "lift.hdf5", episodes=2)
+        >>> collect("Lift", "lift.hdf5", episodes=1)
         PosixPath('lift.hdf5')
     """
     settings = Settings(task, seed, appearance, size, action_noise)
@@ -131,7 +133,8 @@ def collect(
     folder = open_parts(out, wanted)
     parts = [folder / f"demo_{index}.hdf5" for index in range(episodes)]
     missing = [index for index, part in enumerate(parts) if not part.exists()]
-    for _ in track(_write_parts(settings, missing, parts, workers), task, total=len(missing)):
+    written = _write_parts(settings, missing, parts, workers)
+    for _ in track(written, task, total=len(missing), console=Console(stderr=True)):
         pass
     merge(parts, out, wanted)
     return out
@@ -150,13 +153,7 @@ def _write_parts(
         if recorder is not None:
             recorder.close()
         return
-    # Not forked: a process that has rendered must not be.
-    with ProcessPoolExecutor(
-        min(workers, len(missing)),
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(settings,),
-    ) as pool:
+    with spawn_pool(min(workers, len(missing)), _start_worker, (settings,)) as pool:
         running = {pool.submit(_write_in_worker, index, parts[index]): index for index in missing}
         for done in as_completed(running):
             done.result()

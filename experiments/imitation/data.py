@@ -78,9 +78,6 @@ def load_demos(path: str | Path, split: str) -> Demos:
 
     Raises:
         ValueError: the file has no such mask, no images, or no proprio of the expected width.
-
-    Example:
-        >>> demos = load_demos("demos.hdf5", "train")  # doctest: +SKIP
     """
     with h5py.File(path, "r") as file:
         names = _names(file, split)

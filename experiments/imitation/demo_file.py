@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemob_wrappers.datasets.hdf5.write import new_file
+from stemob_wrappers.work import whole_file, write_text
 
-VALID_SHARE = 10  # one episode of so many is kept for validation
+VALID_SHARE = 10  # one episode of so many is kept for validation, and one of fewer
 SETTINGS = "collected_with"
 
 
@@ -140,7 +140,7 @@ def open_parts(out: Path, settings: dict[str, Any]) -> Path:
     note = folder / "settings.json"
     text = json.dumps(settings, indent=1)
     if not note.exists():
-        _replace(note, text)
+        write_text(note, text, sync=True)
     elif json.loads(note.read_text()) != settings:
         raise FileExistsError(
             f"{folder} holds episodes of other settings ({note.read_text()}): delete it to begin "
@@ -150,19 +150,16 @@ def open_parts(out: Path, settings: dict[str, Any]) -> Path:
 
 
 def write_part(path: Path, demo: Demo) -> None:
-    """Write an episode beside its place and rename it: what has the name is whole."""
-    beside = path.with_suffix(f".{os.getpid()}.tmp")
-    with new_file(beside) as (file, check):
+    """Write an episode, which a later run goes on from: whole, also after a power cut."""
+    with whole_file(path, sync=True) as beside, new_file(beside) as (file, check):
         demo.write(file.create_group("demo"))
         file.attrs["env_args"] = json.dumps(demo.env_args)
         check()
-    beside.replace(path)
 
 
 def merge(parts: list[Path], out: Path, settings: dict[str, Any]) -> None:
     """Make the demonstrations file of all its parts, then delete these."""
-    beside = out.with_name(out.name + ".tmp")
-    with new_file(beside) as (file, check):
+    with whole_file(out, sync=True) as beside, new_file(beside) as (file, check):
         data = file.create_group("data")
         total = 0
         for index, part in enumerate(parts):
@@ -174,15 +171,9 @@ def merge(parts: list[Path], out: Path, settings: dict[str, Any]) -> None:
             check()
         data.attrs["total"] = total
         data.attrs[SETTINGS] = json.dumps({**settings, "episodes": len(parts)})
-        valid = [i for i in range(len(parts)) if i % VALID_SHARE == VALID_SHARE - 1]
+        share = min(VALID_SHARE, max(2, len(parts)))
+        valid = [i for i in range(len(parts)) if i % share == share - 1]
         train = [i for i in range(len(parts)) if i not in valid]
         for name, members in {"train": train, "valid": valid}.items():
             file[f"mask/{name}"] = np.array([f"demo_{i}" for i in members], dtype="S16")
-    beside.replace(out)
     shutil.rmtree(parts[0].parent)
-
-
-def _replace(path: Path, text: str) -> None:
-    beside = path.with_suffix(".tmp")
-    beside.write_text(text)
-    beside.replace(path)

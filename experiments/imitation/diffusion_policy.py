@@ -1,7 +1,7 @@
 """Diffusion Policy: a denoiser learns the demonstrator's next actions as a distribution.
 
-python experiments/imitation/diffusion_policy.py --demos demos.hdf5 --out runs/diffusion
-python experiments/imitation/diffusion_policy.py --demos demos.hdf5 --out runs/d1 --augment srm
+python -m experiments.imitation.diffusion_policy --demos demos.hdf5 --out runs/diffusion
+python -m experiments.imitation.diffusion_policy --demos demos.hdf5 --out runs/d1 --augment srm
 
 Chi et al., "Diffusion Policy: Visuomotor Policy Learning via Action Diffusion" (RSS 2023), made
 small: the convolutional encoder of bc.py, and residual layers over the flattened chunk in place of

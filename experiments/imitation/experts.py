@@ -3,7 +3,7 @@
 An expert has no memory: its action is a function of the present state alone. It therefore finds
 back after any disturbance, grasps again what slipped, and is what behavioural cloning can imitate.
 
-python experiments/imitation/experts.py --task Stack --episodes 100
+python -m experiments.imitation.experts --task Stack --episodes 100
 """
 
 from __future__ import annotations

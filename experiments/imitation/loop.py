@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from experiments.imitation.data import Batch, Demos, shuffled_index, take_batch
 from stemob_wrappers.augment import NAMES, augment
-from stemob_wrappers.training.loop import optimise
+from stemob_wrappers.training.loop import Run, optimise
+from stemob_wrappers.training.precision import autocast
 
 VALID_SAMPLES = 1024
 
@@ -56,16 +57,6 @@ class Training:
             )
 
 
-@dataclass(frozen=True)
-class _Run:
-    """What `optimise` reads, and what a checkpoint must agree with to be resumed."""
-
-    steps: int
-    learning_rate: float
-    ema: float
-    settings: dict[str, Any]
-
-
 def fit(
     network: Network, loss: Loss[Network], train: Demos, valid: Demos, config: Training
 ) -> Network:
@@ -88,7 +79,7 @@ def fit(
     epoch_steps = len(train) // batch_size
     settings = dataclasses.asdict(config) | {"samples": len(train)}
     del settings["out"]  # a run may be moved
-    run = _Run(config.epochs * epoch_steps, config.learning_rate, config.ema, settings)
+    run = Run(config.epochs * epoch_steps, config.learning_rate, config.ema, settings)
 
     def loss_of(step: int) -> Tensor:
         if step % epoch_steps == 0 and step > 0:
@@ -99,7 +90,7 @@ def fit(
         batch = take_batch(train, index, config.chunk)
         if config.augment != "none":
             batch = augmented(batch, config.augment, generator)
-        with half_precision(device):
+        with autocast(device):
             return loss(network, batch, generator)
 
     optimise(network, average, loss_of, run, out, save_every=5 * epoch_steps)
@@ -124,16 +115,10 @@ def validation_loss(network: Network, loss: Loss[Network], valid: Demos, config:
     generator = torch.Generator(device).manual_seed(config.seed)
     losses = []
     for part in index.split(config.batch_size):
-        with half_precision(device):
+        with autocast(device):
             mean = loss(network, take_batch(valid, part, config.chunk), generator)
         losses.append(mean.item() * len(part))
     return sum(losses) / count
-
-
-def half_precision(device: torch.device) -> torch.autocast:
-    """Run networks in bfloat16 where the hardware computes in it: half the time of float32."""
-    able = device.type != "cpu" or torch.cpu._is_avx512_bf16_supported()
-    return torch.autocast(device.type, torch.bfloat16, enabled=able)
 
 
 def pick_device() -> torch.device:

@@ -1,0 +1,1 @@
+"""The robustness table: policies trained in many ways, tested under visual change."""

@@ -1,4 +1,4 @@
-"""The arms of the robustness table: what a policy learns from, and what it sees when it is tested.
+"""The rows of the robustness table: what a policy learns from, and what it sees in the test.
 
 One row each. A stem is named by its backbone; ``appearance`` says how demonstrations are rendered.
 """
@@ -15,7 +15,7 @@ STEM, CANONICAL = "embedded", "embedded-canonical"
 
 
 @dataclass(frozen=True)
-class ArmSpec:
+class ConditionSpec:
     """One row of the table.
 
     Attributes:
@@ -25,8 +25,8 @@ class ArmSpec:
         augment: what is done to the frames in training, after the stem.
         appearance: "train" renders each demonstration under another light, other textures, colours
             and background; as many are rendered as of nominal ones.
-        copies: whether it learns from augmented copies of the demonstrations, which the stem goes
-            over as over any other; see experiments/imitation/augment_demos.py.
+        augmented: whether it learns from augmented demonstrations, which the stem goes over as over
+            any other; see `experiments.imitation.augment_demos`.
     """
 
     name: str
@@ -34,37 +34,39 @@ class ArmSpec:
     test_stem: str | None = None
     augment: str = "none"
     appearance: str | None = None
-    copies: bool = False
+    augmented: bool = False
 
 
-SINGLE: tuple[ArmSpec, ...] = (
-    ArmSpec("raw"),
-    ArmSpec(STEM, STEM, STEM),
-    ArmSpec(CANONICAL, CANONICAL, CANONICAL),
-    ArmSpec(f"{STEM} (test only)", None, STEM),
-    ArmSpec(f"{STEM} (train only)", STEM, None),
-    *(ArmSpec(name, augment=name) for name in AUGMENTATIONS),
-    ArmSpec("random appearance", appearance="train"),
+SINGLE: tuple[ConditionSpec, ...] = (
+    ConditionSpec("raw"),
+    ConditionSpec(STEM, STEM, STEM),
+    ConditionSpec(CANONICAL, CANONICAL, CANONICAL),
+    ConditionSpec(f"{STEM} (test only)", None, STEM),
+    ConditionSpec(f"{STEM} (train only)", STEM, None),
+    *(ConditionSpec(name, augment=name) for name in AUGMENTATIONS),
+    ConditionSpec("random appearance", appearance="train"),
 )
 """What is screened first; the two best augmentations of these are joined with the stems then."""
 
-JOINED: tuple[ArmSpec, ...] = tuple(
-    ArmSpec(f"{stem} + {name}", stem, stem, name)
+JOINED: tuple[ConditionSpec, ...] = tuple(
+    ConditionSpec(f"{stem} + {name}", stem, stem, name)
     for stem in (STEM, CANONICAL)
     for name in AUGMENTATIONS
 )
 
-AUGMENTED: tuple[ArmSpec, ...] = (
-    ArmSpec("augmented", augment="colour_jitter", copies=True),
+AUGMENTED: tuple[ConditionSpec, ...] = (
+    ConditionSpec("augmented", augment="colour_jitter", augmented=True),
     *(
-        ArmSpec(f"{stem} of augmented", stem, stem, "colour_jitter", copies=True)
+        ConditionSpec(f"{stem} of augmented", stem, stem, "colour_jitter", augmented=True)
         for stem in (STEM, CANONICAL)
     ),
 )
 """Augmented before the stem, so that a policy sees in training what the stem makes of other looks;
 the first has all of it but the stem."""
 
-ARMS: dict[str, ArmSpec] = {arm.name: arm for arm in (*SINGLE, *JOINED, *AUGMENTED)}
+CONDITIONS: dict[str, ConditionSpec] = {
+    condition.name: condition for condition in (*SINGLE, *JOINED, *AUGMENTED)
+}
 
 ALWAYS = ("raw", STEM)
 """In every full table: what others are compared with, and the plain stem by itself."""
@@ -94,33 +96,33 @@ class Level:
         )
 
 
-def choose_arms(names: Sequence[str]) -> list[ArmSpec]:
-    """The arms of these names, in their order.
+def choose_conditions(names: Sequence[str]) -> list[ConditionSpec]:
+    """The conditions of these names, in their order.
 
     Raises:
         ValueError: an unknown name.
 
     Example:
-        >>> [arm.augment for arm in choose_arms(["raw", "embedded + random_conv"])]
+        >>> [spec.augment for spec in choose_conditions(["raw", "embedded + random_conv"])]
         ['none', 'random_conv']
     """
-    unknown = [name for name in names if name not in ARMS]
+    unknown = [name for name in names if name not in CONDITIONS]
     if unknown:
-        raise ValueError(f"unknown arms {unknown}; choose from {', '.join(ARMS)}")
-    return [ARMS[name] for name in names]
+        raise ValueError(f"unknown conditions {unknown}; choose from {', '.join(CONDITIONS)}")
+    return [CONDITIONS[name] for name in names]
 
 
-def joined_with(augmentation: str, among: Sequence[ArmSpec]) -> list[ArmSpec]:
-    """The stems among some arms, each joined with an augmentation."""
-    stems = [arm.name for arm in among if arm.name in (STEM, CANONICAL)]
-    return choose_arms([f"{stem} + {augmentation}" for stem in stems])
+def joined_with(augmentation: str, among: Sequence[ConditionSpec]) -> list[ConditionSpec]:
+    """The stems among some conditions, each joined with an augmentation."""
+    stems = [condition.name for condition in among if condition.name in (STEM, CANONICAL)]
+    return choose_conditions([f"{stem} + {augmentation}" for stem in stems])
 
 
 def best_placed(gen: dict[str, float], count: int) -> list[str]:
-    """The names of the arms with the highest Gen, after those that are always there.
+    """Name the conditions with the highest Gen, after those that are always there.
 
     Args:
-        gen: mean success over the perturbed cells, by arm.
+        gen: mean success over the perturbed cells, by condition.
         count: how many beside them.
 
     Example:

@@ -1,13 +1,13 @@
 """How much success is kept when the light, textures, colours and background change?
 
-    python -m experiments.robustness.run --work DIR --screen  # all arms on Lift, one training seed
-    python -m experiments.robustness.run --work DIR           # the best-placed arms, in full
-    python -m experiments.robustness.run --work DIR --miniature  # minutes
+    python -m experiments.robustness.run --work DIR --screen     # all on Lift, one training seed
+    python -m experiments.robustness.run --work DIR              # the best-placed ones, in full
+    python -m experiments.robustness.run --work DIR --miniature  # a minute
 
 Demonstrations of scripted experts are collected, turned into stem frames, and policies trained on
 them; each is then rolled out on the same episodes in the nominal scene and in cells of severity 4.
 The screening runs on the "dev" split of textures, looks and episodes. It decides which
-augmentations are joined with stems and which arms the full table has; that is made on "test".
+augmentations are joined with stems and which conditions the full table has; that is made on "test".
 
 It takes hours, may be stopped at any moment and goes on from DIR when it is run again. Writes
 results/robustness*.json and the report beside it.
@@ -28,16 +28,16 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.robustness.conditions import (
-    ARMS,
     AUGMENTED,
+    CONDITIONS,
     SINGLE,
-    ArmSpec,
+    ConditionSpec,
     Level,
     best_placed,
-    choose_arms,
+    choose_conditions,
     joined_with,
 )
-from experiments.robustness.train import SCRIPTS, Recipe, Workshop, env_kwargs
+from experiments.robustness.train import SCRIPTS, Recipe, TrainedPolicies, env_kwargs
 from stemob_wrappers.augment import NAMES as AUGMENTATIONS
 from stemob_wrappers.evaluation import Results, evaluate
 from stemob_wrappers.evaluation.results import RESULTS_JSON
@@ -60,34 +60,37 @@ class Study:
         tasks: training seeds by task.
         demos: demonstrations by task.
         epochs: of each training, by task.
-        copy_epochs: the same for the arms that learn from augmented copies, three times as many.
+        augmented_epochs: the same over augmented demonstrations, of which there are three times as
+            many.
         episodes: in each cell.
         split: of textures, looks and episodes.
         suite: the cells beside the nominal one.
         horizon: steps of an episode at most; None leaves what collect.py has.
+        size: of the frames, in pixels.
     """
 
     name: str
     tasks: dict[str, int]
     demos: dict[str, int]
     epochs: dict[str, int]
-    copy_epochs: dict[str, int]
+    augmented_epochs: dict[str, int]
     episodes: int
     split: str
     suite: Sequence[str] = SUITE
     horizon: int | None = None
+    size: int = 84
 
 
 DEMOS = {"Lift": 150, "Stack": 600}
 EPOCHS = {"Lift": 20, "Stack": 24}
-COPY_EPOCHS = {"Lift": 20, "Stack": 8}  # as many steps as 24 over the demonstrations
-SCREEN = Study("robustness-screen", {"Lift": 1}, DEMOS, EPOCHS, COPY_EPOCHS, 12, "dev")
-FULL = Study("robustness", {"Lift": 3, "Stack": 2}, DEMOS, EPOCHS, COPY_EPOCHS, 20, "test")
+AUGMENTED_EPOCHS = {"Lift": 20, "Stack": 8}  # as many steps as 24 over the demonstrations
+SCREEN = Study("robustness-screen", {"Lift": 1}, DEMOS, EPOCHS, AUGMENTED_EPOCHS, 12, "dev")
+FULL = Study("robustness", {"Lift": 3, "Stack": 2}, DEMOS, EPOCHS, AUGMENTED_EPOCHS, 20, "test")
 MINIATURE = Study(
-    "robustness-miniature", {"Lift": 1}, {"Lift": 10}, {"Lift": 1}, {"Lift": 1}, 2, "dev",
-    ("texture",), 8,
+    "robustness-miniature", {"Lift": 1}, {"Lift": 2}, {"Lift": 1}, {"Lift": 1}, 1, "dev",
+    ("lighting",), 8, 48,
 )  # fmt: skip
-MINIATURE_ARMS = (
+MINIATURE_CONDITIONS = (
     "raw", "embedded", "embedded (test only)", "random_conv", "random appearance",
     "embedded-canonical of augmented",
 )  # fmt: skip
@@ -100,60 +103,67 @@ def main(arguments: Sequence[str] | None = None) -> Results:
     recipe = Recipe(
         demos=study.demos,
         epochs=study.epochs,
-        copy_epochs=study.copy_epochs,
+        augmented_epochs=study.augmented_epochs,
         script=settings.policy,
         level=Level(noise=settings.noise, inversion_steps=settings.inversion_steps),
         workers=settings.num_envs,
+        size=study.size,
     )
-    workshop = Workshop(settings.work, recipe)
+    policies = TrainedPolicies(settings.work, recipe)
     out = settings.work / study.name
-    arms = first_arms(settings, study)
-    workshop.check([*arms, *joined_with(AUGMENTATIONS[0], arms)] if settings.screen else arms)
+    conditions = first_conditions(settings, study)
+    policies.check(
+        [*conditions, *joined_with(AUGMENTATIONS[0], conditions)] if settings.screen else conditions
+    )
 
-    results = compare(workshop, arms, study, out, settings.num_envs)
-    if settings.screen and not settings.arms:
+    results = compare(policies, conditions, study, out, settings.num_envs)
+    if settings.screen and not settings.conditions:
         for augmentation in best_augmentations(gen_of(results)):
-            arms += joined_with(augmentation, SINGLE)
-        arms += AUGMENTED
-        results = compare(workshop, arms, study, out, settings.num_envs)
-    return publish(results, study, recipe, arms, settings)
+            conditions += joined_with(augmentation, SINGLE)
+        conditions += AUGMENTED
+        results = compare(policies, conditions, study, out, settings.num_envs)
+    return publish(results, study, recipe, conditions, settings)
 
 
 def compare(
-    workshop: Workshop, specs: Sequence[ArmSpec], study: Study, out: Path, num_envs: int
+    policies: TrainedPolicies,
+    specs: Sequence[ConditionSpec],
+    study: Study,
+    out: Path,
+    num_envs: int,
 ) -> Results:
     """Train what is not trained yet, play what is not played yet."""
-    arms = [
-        workshop.arm(spec, task, seed)
+    conditions = [
+        policies.condition(spec, task, seed)
         for task, seeds in study.tasks.items()
         for spec in specs
         for seed in range(seeds)
     ]
     ids = {task: f"stemob/{task}-v0" for task in study.tasks}
     return evaluate(
-        arms,
+        conditions,
         list(ids.values()),
         suite=study.suite,
         severities=[SEVERITY],
         episodes=study.episodes,
         split=study.split,  # pyright: ignore[reportArgumentType]
         num_envs=num_envs,
-        env_kwargs={ids[task]: env_kwargs(task, study.horizon) for task in study.tasks},
+        env_kwargs={ids[task]: env_kwargs(task, study.size, study.horizon) for task in study.tasks},
         out=out,
         progress=True,
     )
 
 
-def first_arms(settings: argparse.Namespace, study: Study) -> list[ArmSpec]:
-    """The arms that are named, or those that the screening placed best.
+def first_conditions(settings: argparse.Namespace, study: Study) -> list[ConditionSpec]:
+    """The conditions that are named, or those that the screening placed best.
 
     Raises:
         FileNotFoundError: there was no screening.
     """
-    if settings.arms:
-        return choose_arms([name.strip() for name in settings.arms.split(",")])
+    if settings.conditions:
+        return choose_conditions([name.strip() for name in settings.conditions.split(",")])
     if settings.miniature:
-        return choose_arms(MINIATURE_ARMS)
+        return choose_conditions(MINIATURE_CONDITIONS)
     if settings.screen:
         return list(SINGLE)
     screening = settings.work / SCREEN.name
@@ -161,16 +171,16 @@ def first_arms(settings: argparse.Namespace, study: Study) -> list[ArmSpec]:
         placed = gen_of(Results.read(screening))
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"{error}; the full table has the arms that the screening placed best: run it with "
-            "--screen first, or name arms with --arms"
+            f"{error}; the full table has the conditions that the screening placed best: run it "
+            "with --screen first, or name some with --conditions"
         ) from error
-    return choose_arms(best_placed(placed, BEST_PLACED))
+    return choose_conditions(best_placed(placed, BEST_PLACED))
 
 
 def gen_of(results: Results) -> dict[str, float]:
-    """Mean success over the perturbed cells, by arm, over all tasks."""
+    """Mean success over the perturbed cells, by condition, over all tasks."""
     return {
-        row["arm"]: row["gen"]["value"]
+        row["condition"]: row["gen"]["value"]
         for row in results.summary["rows"]
         if row["task"] == ALL_TASKS
     }
@@ -186,7 +196,7 @@ def publish(
     results: Results,
     study: Study,
     recipe: Recipe,
-    arms: Sequence[ArmSpec],
+    conditions: Sequence[ConditionSpec],
     settings: argparse.Namespace,
 ) -> Results:
     """Add how the policies were made, write JSON and report, print the table."""
@@ -195,9 +205,9 @@ def publish(
     about = {
         "study": dataclasses.asdict(study),
         "recipe": dataclasses.asdict(recipe),
-        "arms": [dataclasses.asdict(arm) for arm in arms],
+        "conditions": [dataclasses.asdict(condition) for condition in conditions],
         "backbone_knew_task": {task: task not in HELD_OUT["tasks"] for task in study.tasks},
-        "beyond_best_without_stem": beyond_best_without_stem(results, arms),
+        "beyond_best_without_stem": beyond_best_without_stem(results, conditions),
     }
     text = json.dumps({**results.content, "benchmark": about})
     # Where things lie on this machine is nobody's concern.
@@ -214,30 +224,38 @@ def publish(
     return results
 
 
-def beyond_best_without_stem(results: Results, arms: Sequence[ArmSpec]) -> dict[str, Any]:
-    """Gen of each arm minus that of the best arm without a stem, and the intervals."""
+def beyond_best_without_stem(
+    results: Results, conditions: Sequence[ConditionSpec]
+) -> dict[str, Any]:
+    """Gen of each condition minus that of the best condition without a stem, and the intervals."""
     gen = gen_of(results)
-    plain = [arm.name for arm in arms if arm.train_stem is None and arm.test_stem is None]
+    plain = [
+        condition.name
+        for condition in conditions
+        if condition.train_stem is None and condition.test_stem is None
+    ]
     if not plain:
         return {}
     best = max(plain, key=lambda name: gen[name])
     rows = summarise(results.records, reference=best)["rows"]
-    rows = [row for row in rows if row["task"] == ALL_TASKS and row["arm"] != best]
+    rows = [row for row in rows if row["task"] == ALL_TASKS and row["condition"] != best]
     return {
         "reference": best,
-        "gen": {row["arm"]: row["difference"]["gen"] for row in rows},
+        "gen": {row["condition"]: row["difference"]["gen"] for row in rows},
     }
 
 
 def print_table(results: Results) -> None:
     cells = results.content["cells"]
     table = Table(title="success rate, and Gen with its interval")
-    for column in ("task", "arm", *cells, "Gen", "Gen beyond reference"):
+    for column in ("task", "condition", *cells, "Gen", "Gen beyond reference"):
         table.add_column(column, overflow="fold")
     for row in results.summary["rows"]:
         rates = [f"{row['cells'][cell]['rate']:.2f}" for cell in cells]
         difference = (row["difference"] or {}).get("gen")
-        table.add_row(row["task"], row["arm"], *rates, _interval(row["gen"]), _interval(difference))
+        table.add_row(
+            row["task"], row["condition"], *rates, _interval(row["gen"]), _interval(difference)
+        )
     console = Console()
     console.width = max(console.width, 160)  # a log file would cut the columns
     console.print(table)
@@ -261,7 +279,7 @@ def study_of(settings: argparse.Namespace) -> Study:
         tasks=tasks,
         demos={task: settings.demos or study.demos[task] for task in tasks},
         epochs={task: settings.epochs or study.epochs[task] for task in tasks},
-        copy_epochs={task: settings.epochs or study.copy_epochs[task] for task in tasks},
+        augmented_epochs={task: settings.epochs or study.augmented_epochs[task] for task in tasks},
         episodes=settings.episodes or study.episodes,
         split=settings.split or study.split,
     )
@@ -273,9 +291,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--work", type=Path, required=True, help="folder for all that is made")
     size = parser.add_mutually_exclusive_group()
-    size.add_argument("--screen", action="store_true", help="all arms on Lift, one training seed")
+    size.add_argument(
+        "--screen", action="store_true", help="all conditions on Lift, one training seed"
+    )
     size.add_argument("--miniature", action="store_true", help="little of everything")
-    parser.add_argument("--arms", default="", help=f"by commas, of: {', '.join(ARMS)}")
+    parser.add_argument("--conditions", default="", help=f"by commas, of: {', '.join(CONDITIONS)}")
     parser.add_argument("--tasks", default="", help="by commas; Lift:2 has two training seeds")
     parser.add_argument("--split", choices=("dev", "test"), help="dev to choose, test to report")
     parser.add_argument("--policy", choices=SCRIPTS, default="bc")

@@ -7,19 +7,21 @@ left. The scripts of experiments/imitation do the work, as anyone would call the
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from experiments.robustness.conditions import ArmSpec, Level
+from experiments.imitation import bc, collect, diffusion_policy
+from experiments.imitation.augment_demos import augment_demos
+from experiments.imitation.loop import Training
+from experiments.robustness.conditions import ConditionSpec, Level
 from stemob_wrappers import StemPipeline
 from stemob_wrappers.datasets import invert_dataset
-from stemob_wrappers.evaluation import Arm
-from stemob_wrappers.evaluation.results import digest_of
+from stemob_wrappers.evaluation import Condition
+from stemob_wrappers.work import digest
 
-SCRIPTS = {"bc": "bc", "diffusion": "diffusion_policy"}
+SCRIPTS: dict[str, ModuleType] = {"bc": bc, "diffusion": diffusion_policy}
 
 
 @dataclass(frozen=True)
@@ -29,22 +31,24 @@ class Recipe:
     Attributes:
         demos: demonstrations of each task.
         epochs: passes over them, by task.
-        copy_epochs: passes over three copies of them, by task, of the arms that have these.
+        augmented_epochs: passes over augmented demonstrations, three times as many, by task.
         script: a key of SCRIPTS.
         level: of the stems.
         workers: processes that render demonstrations, and that turn them into stem frames.
+        size: of the frames, in pixels.
     """
 
     demos: dict[str, int]
     epochs: dict[str, int]
-    copy_epochs: dict[str, int]
+    augmented_epochs: dict[str, int]
     script: str
     level: Level
     workers: int
+    size: int = 84
 
 
-class Workshop:
-    """Makes what an arm needs, at need.
+class TrainedPolicies:
+    """The policies of conditions, and the demonstrations that they learn from, made at need.
 
     Args:
         folder: where all of it lies.
@@ -55,44 +59,55 @@ class Workshop:
         self.folder = folder
         self.recipe = recipe
 
-    def check(self, arms: list[ArmSpec]) -> None:
-        """Load every backbone that the arms name, before hours are spent on the first arms.
+    def check(self, conditions: list[ConditionSpec]) -> None:
+        """Load every backbone that the conditions name, before hours are spent on the first ones.
 
         Raises:
-            ValueError, OSError: one cannot be loaded; the message names the arms.
+            ValueError, OSError: one cannot be loaded; the message names the conditions.
         """
-        stems = {stem for arm in arms for stem in (arm.train_stem, arm.test_stem) if stem}
+        stems = {
+            stem
+            for condition in conditions
+            for stem in (condition.train_stem, condition.test_stem)
+            if stem
+        }
         for backbone in sorted(stems):
-            names = [arm.name for arm in arms if backbone in (arm.train_stem, arm.test_stem)]
+            names = [
+                condition.name
+                for condition in conditions
+                if backbone in (condition.train_stem, condition.test_stem)
+            ]
             try:
                 self._fingerprint(backbone)
             except (ValueError, OSError) as error:
                 raise type(error)(
-                    f"{error}. It is asked for by {', '.join(names)}: leave them out with --arms"
+                    f"{error}. It is asked for by {', '.join(names)}: leave them out with "
+                    "--conditions"
                 ) from error
 
-    def arm(self, spec: ArmSpec, task: str, seed: int) -> Arm:
-        """A trained arm of a task, for the evaluation."""
-        script = f"experiments.imitation.{SCRIPTS[self.recipe.script]}"
-        return Arm(
+    def condition(self, spec: ConditionSpec, task: str, seed: int) -> Condition:
+        """A trained condition of a task, for the evaluation."""
+        return Condition(
             name=spec.name,
-            policy=f"{script}:load:{self.policy(spec, task, seed)}",
+            policy=f"{SCRIPTS[self.recipe.script].__name__}:load:{self.policy(spec, task, seed)}",
             stem=self.recipe.level.stem(spec.test_stem),
             training_seed=seed,
             task=f"stemob/{task}-v0",
         )
 
-    def frames_path(self, spec: ArmSpec, task: str) -> Path:
-        """Where the demonstrations lie, or would lie, that an arm learns from."""
+    def frames_path(self, spec: ConditionSpec, task: str) -> Path:
+        """Where the demonstrations lie, or would lie, that a condition learns from."""
         look = "nominal" if spec.appearance is None else "random"
         name = f"{task}-{look}-{self.recipe.demos[task]}"
-        if spec.copies:
+        if self.recipe.size != Recipe.size:
+            name += f"-{self.recipe.size}px"
+        if spec.augmented:
             name += "-augmented"
         if spec.train_stem is not None:
             name += f"-{spec.train_stem}-{self._fingerprint(spec.train_stem)[:12]}"
         return self.folder / "demos" / f"{name}.hdf5"
 
-    def frames(self, spec: ArmSpec, task: str) -> Path:
+    def frames(self, spec: ConditionSpec, task: str) -> Path:
         """Those demonstrations: collected, then augmented, then stem frames if it has a stem."""
         target = self.frames_path(spec, task)
         if target.exists():
@@ -106,26 +121,27 @@ class Workshop:
             )
             if summary.failed:
                 raise RuntimeError(f"{source} has demonstrations that failed: {summary.failed}")
-        elif spec.copies:
-            source = self.frames(dataclasses.replace(spec, copies=False), task)
-            _script("augment_demos").augment_demos(source, target)
+        elif spec.augmented:
+            source = self.frames(dataclasses.replace(spec, augmented=False), task)
+            augment_demos(source, target)
         else:
-            _script("collect").collect(
+            collect.collect(
                 task,
                 target,
                 episodes=self.recipe.demos[task],
                 workers=self.recipe.workers,
                 appearance=spec.appearance,
+                size=self.recipe.size,
             )
         return target
 
-    def policy(self, spec: ArmSpec, task: str, seed: int) -> Path:
-        """The file of a trained policy; arms that differ at test time only share it.
+    def policy(self, spec: ConditionSpec, task: str, seed: int) -> Path:
+        """The file of a trained policy; conditions that differ at test time only share it.
 
         One that is there needs no demonstrations any more: they, or a GPU, may be elsewhere.
         """
         frames = self.frames_path(spec, task)
-        epochs = (self.recipe.copy_epochs if spec.copies else self.recipe.epochs)[task]
+        epochs = (self.recipe.augmented_epochs if spec.augmented else self.recipe.epochs)[task]
         made_with: dict[str, Any] = {
             "script": self.recipe.script,
             "demos": frames.name,
@@ -133,12 +149,12 @@ class Workshop:
             "seed": seed,
             "epochs": epochs,
         }
-        name = f"{frames.stem}-{spec.augment}-s{seed}-{digest_of(made_with)}"
+        name = f"{frames.stem}-{spec.augment}-s{seed}-{digest(made_with, size=6)}"
         out = self.folder / "policies" / self.recipe.script / name
         finished = out / "policy.safetensors"
         if finished.exists():
             return finished
-        script = _script(SCRIPTS[self.recipe.script])
+        script = SCRIPTS[self.recipe.script]
         config = script.Config(
             demos=str(self.frames(spec, task)),
             out=str(out),
@@ -152,15 +168,11 @@ class Workshop:
         return StemPipeline(self.recipe.level.stem(backbone), cache=False).fingerprint
 
 
-def env_kwargs(task: str, horizon: int | None = None) -> dict[str, Any]:
+def env_kwargs(task: str, size: int, horizon: int | None = None) -> dict[str, Any]:
     """The env of a task as its demonstrations were recorded, for policies that act in chunks."""
-    collect = _script("collect")
     return {
         "cameras": list(collect.CAMERAS),
+        "size": size,
         "horizon": horizon or collect.HORIZONS[task],
-        "chunk": _script("loop").Training.execute,
+        "chunk": Training.execute,
     }
-
-
-def _script(name: str) -> ModuleType:
-    return importlib.import_module(f"experiments.imitation.{name}")

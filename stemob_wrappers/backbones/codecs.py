@@ -110,7 +110,6 @@ class IdentityCodec(LatentCodec):
 
 _ADAPTERS = {
     "StemAutoencoder": StemCodec,
-    "StemAutoencoderV1": StemCodec,
     "AutoencoderKL": KLCodec,
     "AutoencoderTiny": TinyCodec,
 }

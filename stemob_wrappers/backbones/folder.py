@@ -24,9 +24,7 @@ CLASS_NAME = "StemBackbone"
 EMBEDDED = {
     "embedded": "embedded-v2",
     "embedded-canonical": "embedded-canonical-v3",
-    "embedded-v1": "embedded-v1",
     "embedded-v2": "embedded-v2",
-    "embedded-canonical-v2": "embedded-canonical-v2",
     "embedded-canonical-v3": "embedded-canonical-v3",
 }
 
@@ -134,7 +132,7 @@ class StemFolder:
             raise OSError(
                 f"backbone {self.name!r} has no denoiser: {folder / 'unet'} is missing; use "
                 "method='ddpm', which needs none, or train one with "
-                "`python -m stemob_wrappers.training.denoiser`"
+                "`stemob train-backbone --denoiser-steps N`"
             )
         return read_network(folder, "unet")
 

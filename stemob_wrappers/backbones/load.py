@@ -20,9 +20,7 @@ from stemob_wrappers.backbones.folder import (
     unknown_name,
 )
 from stemob_wrappers.backbones.networks import StemAutoencoder, StemDenoiser, build_network
-from stemob_wrappers.backbones.networks_v1 import StemAutoencoderV1
 from stemob_wrappers.backbones.stamp import Stamp
-from stemob_wrappers.backbones.stored import StoredNetwork
 from stemob_wrappers.diffusion.schedule import NoiseSchedule, scheduler_fields
 
 
@@ -124,9 +122,11 @@ def _load(
     folder = stem_folder(name)
     ours = is_stem_folder(folder)
     if revision is not None and folder.is_dir():
-        said = f"revision={revision!r} names a commit of a hub model; backbone {name!r} is a folder"
+        said = (
+            f"revision={revision!r} names a version of a hub model; backbone {name!r} is a folder"
+        )
         if ours:
-            raise ValueError(f"{said} that has none; leave revision=None")
+            raise ValueError(f"{said} that has none: leave revision out")
         warnings.warn(f"{said}, which is loaded as it is", stacklevel=3)
     if ours:
         backbone = _load_stem(StemFolder(name, folder), codec, denoiser)
@@ -153,7 +153,7 @@ def _load_stem(folder: StemFolder, codec: str | None, denoiser: bool) -> Backbon
             f"backbone {folder.name!r} has its own latents, so codec={codec!r} cannot replace its "
             "autoencoder; leave codec=None, or name a Stable Diffusion model as backbone"
         )
-    adapter = wrap_autoencoder(_autoencoder(folder.autoencoder))
+    adapter = wrap_autoencoder(build_network(StemAutoencoder, folder.autoencoder))
     network = None
     if denoiser:
         network = build_network(StemDenoiser, folder.denoiser)
@@ -171,11 +171,6 @@ def _load_stem(folder: StemFolder, codec: str | None, denoiser: bool) -> Backbon
         figures=folder.figures,
         plain=_load_stem(folder.plain, None, denoiser=False) if folder.plain else None,
     )
-
-
-def _autoencoder(stored: StoredNetwork) -> StemAutoencoder | StemAutoencoderV1:
-    old = stored.config["_class_name"] == "StemAutoencoderV1"
-    return build_network(StemAutoencoderV1 if old else StemAutoencoder, stored)
 
 
 def _load_diffusers(name: str, codec: str | None, revision: str | None, denoiser: bool) -> Backbone:

@@ -1,4 +1,4 @@
-"""Is a model's folder as it was when it was loaded? Times tell, or bytes where in doubt."""
+"""Is a model folder as it was when it was loaded? File times tell, or bytes where in doubt."""
 
 from __future__ import annotations
 

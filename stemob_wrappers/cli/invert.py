@@ -10,18 +10,9 @@ import numpy as np
 from rich.progress import Progress
 
 from stemob_wrappers.config import StemConfig
-from stemob_wrappers.pictures import (
-    IMAGE_SUFFIXES,
-    VIDEO_SUFFIXES,
-    Image,
-    grid,
-    read_image,
-    read_video,
-    video_properties,
-    write_image,
-    write_video,
-)
+from stemob_wrappers.pictures import IMAGE_SUFFIXES, Image, grid, read_image, write_image
 from stemob_wrappers.stem.pipeline import StemPipeline
+from stemob_wrappers.videos import VIDEO_SUFFIXES, read_video, video_properties, write_video
 
 GRID_STEPS = (0, 5, 10, 15, 25)
 BATCH = 16
@@ -94,16 +85,16 @@ def _invert_video(source: Path, target: Path, pipeline: StemPipeline) -> None:
     if target.is_dir() or not target.suffix:
         target = target / source.name
     _refuse_same(source, target)
-    fps, count = video_properties(source)
+    properties = video_properties(source)
     with Progress() as progress:
-        task = progress.add_task("inverting", total=count or None)
+        task = progress.add_task("inverting", total=properties.frames or None)
 
         def stems() -> Iterator[Image]:
             for batch in _batches(read_video(source)):
                 yield from pipeline(np.stack(batch))
                 progress.advance(task, len(batch))
 
-        write_video(target, stems(), fps)
+        write_video(target, stems(), properties.fps)
 
 
 def _batches(frames: Iterable[Image]) -> Iterator[list[Image]]:

@@ -19,11 +19,10 @@ from stemob_wrappers.perturb.pixels import PixelPerturbation
 from stemob_wrappers.perturb.scene import ScenePerturbation
 from stemob_wrappers.perturb.suites import SUITES, suite
 from stemob_wrappers.pictures import grid, write_image
-from stemob_wrappers.scene.gl import ensure_gl
 from stemob_wrappers.scene.simulation import find_simulation
 from stemob_wrappers.splits import Split
 from stemob_wrappers.stem.pipeline import StemPipeline
-from stemob_wrappers.wrappers.rendering import make_rendered
+from stemob_wrappers.wrappers.rendering import make_images
 from stemob_wrappers.wrappers.spaces import find_images, get
 
 Frame = NDArray[np.uint8]
@@ -35,7 +34,7 @@ def preview(
     out: Path,
     config: StemConfig | None = None,
     *,
-    size: int = 84,
+    size: int | None = None,
     camera: str | None = None,
     seed: int = 0,
     split: Split = "test",
@@ -47,7 +46,7 @@ def preview(
         suite_name: a suite, as in `stemob_wrappers.perturb.suites`.
         out: folder for ``ENV-SUITE.png`` and ``ENV-SUITE.json``.
         config: of the stem frames beside the raw ones.
-        size: height and width of the frames, where the env lets one choose.
+        size: height and width of the frames, as in `make_images`; None is 84.
         camera: whose picture; None is the env's default.
         seed: of the resets: every cell shows the same state.
         split: the textures and seeds to draw from.
@@ -65,9 +64,8 @@ def preview(
         (PosixPath('out/Lift-v0-lighting.png'), PosixPath('out/Lift-v0-lighting.json'))
     """
     suite(suite_name)
-    ensure_gl()
     pipeline = StemPipeline(config or StemConfig())
-    env = _make(env_id, size, camera)
+    env = make_images(env_id, size, camera)
     try:
         take = _first_image(env.observation_space)
         clean = take(env.reset(seed=seed)[0])
@@ -93,10 +91,11 @@ def preview(
         env.close()
     if not rows:
         raise ValueError(f"{env_id} has nothing that the suite {suite_name!r} changes: {left_out}.")
-    path = out / f"{env_id.rsplit('/')[-1].rsplit(':')[-1]}-{suite_name}.png"
+    name = env_id.replace(":", "/").rpartition("/")[2]
+    path = out / f"{name}-{suite_name}.png"
     labels = list(dict.fromkeys(cell["factor"] for cell in cells))
     columns = ["clean: raw, stem", *(f"severity {severity}" for severity in SEVERITIES)]
-    write_image(path, grid(rows, labels, columns, cell=2 * size))
+    write_image(path, grid(rows, labels, columns, cell=2 * clean.shape[1]))
     numbers = {
         "env": env_id,
         "suite": suite_name,
@@ -108,18 +107,6 @@ def preview(
     }
     path.with_suffix(".json").write_text(json.dumps(numbers, indent=2) + "\n")
     return path, path.with_suffix(".json")
-
-
-def _make(env_id: str, size: int, camera: str | None) -> gym.Env[Any, Any]:
-    from stemob_wrappers.envs import TASKS
-
-    if env_id.rsplit(":")[-1] in {f"stemob/{task}-v0" for task in TASKS}:
-        return gym.make(env_id, size=size, cameras=[camera or "agentview"])
-    env = gym.make(env_id)
-    if find_images(env.observation_space):
-        return env
-    env.close()
-    return make_rendered(env_id, size=size, camera=camera)
 
 
 def _first_image(space: gym.Space[Any]) -> Callable[[Any], Frame]:

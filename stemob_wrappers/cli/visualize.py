@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemob_wrappers.config import StemConfig
-from stemob_wrappers.pictures import VIDEO_SUFFIXES, write_image, write_video
-from stemob_wrappers.stem.provenance import is_converted
+from stemob_wrappers.pictures import write_image
+from stemob_wrappers.stem.provenance import is_converted, open_hdf5
+from stemob_wrappers.videos import VIDEO_SUFFIXES, write_video
 
 
 def visualize(
@@ -43,8 +44,11 @@ def visualize(
             that is converted already.
 
     Example:
-        >>> visualize("stem.hdf5", "pictures", raw="demo.hdf5") # doctest: +SKIP
-        60
+        >>> import h5py
+        >>> with h5py.File("demo.hdf5", "w") as file:
+        ...     file["data/demo_0/obs/front"] = np.zeros((6, 84, 84, 3), np.uint8)
+        >>> visualize("demo.hdf5", "pictures", config=StemConfig(), every=2)
+        3
     """
     if every < 1:
         raise ValueError(f"every must be 1 or more, received {every}")
@@ -70,14 +74,12 @@ def _side_by_side(
     config: StemConfig | None,
     every: int,
 ) -> Iterator[NDArray[np.uint8]]:
-    import h5py
-
     pipeline = None
     if config is not None:
         from stemob_wrappers.stem.pipeline import StemPipeline
 
         pipeline = StemPipeline(config)
-    with h5py.File(source, "r") as file, h5py.File(raw or source, "r") as raw_file:
+    with open_hdf5(source) as file, open_hdf5(raw or source) as raw_file:
         image, layout = _find(file, demo, key)
         before, _ = _find(raw_file, demo, key)
         for row in range(0, len(image), every):
@@ -97,7 +99,7 @@ def _find(file: Any, demo: str, key: str | None) -> Any:
         raise ValueError(f"{file.filename} has no demo {demo!r}")
     found = {
         path.split("/", 1)[1]: image
-        for path, image in find_demo_images(file["data"][demo]).items()
+        for path, image in find_demo_images(file["data"][demo]).images.items()
         if path.startswith("obs/")
     }
     if not found or (key is not None and key not in found):

@@ -1,32 +1,35 @@
 """Convert a data set: resumable, in one or several processes, never half a result in sight.
 
 Work goes to a folder beside the target, ``TARGET.parts``: a part per item, each renamed when it is
-whole, and the assembled result, renamed to the target at the end.
+whole, and the assembled result, renamed to the target at the end. A run that is cut short anywhere
+goes on when it is called again.
 """
 
 from __future__ import annotations
 
+import json
 import os
-import shutil
 import warnings
 from pathlib import Path
 from typing import Any
 
 from stemob_wrappers.cache import CacheLike, recorded_cache
 from stemob_wrappers.config import StemConfig, as_config
-from stemob_wrappers.datasets.parts import (
-    Summary,
+from stemob_wrappers.datasets.parts import Summary, convert_items, explained, printable
+from stemob_wrappers.datasets.plan import (
     check_parts_folder,
     check_plan,
-    convert_items,
-    explained,
+    finished_run,
+    is_begun,
     locked_parts,
+    mark_assembled,
     publish,
     remove,
-    remove_parts,
+    tidy,
 )
-from stemob_wrappers.datasets.stems import Stems
-from stemob_wrappers.report.page import write_contact_sheet
+from stemob_wrappers.datasets.stems import Item, Stems
+from stemob_wrappers.pictures import MAX_PIXELS
+from stemob_wrappers.report.contact_sheet import write_contact_sheet
 from stemob_wrappers.stem.provenance import SIDECAR, is_converted, is_hdf5, provenance
 
 
@@ -47,13 +50,16 @@ def invert_dataset(
     device: str | None = None,
     dtype: str = "float32",
     progress: bool = False,
+    allow_short: bool = False,
+    max_pixels: int = MAX_PIXELS,
 ) -> Summary:
     """Write a copy of a data set whose camera frames are stem frames.
 
     The source is a robomimic or MimicGen HDF5 file, a folder of images and videos, or one video.
     All but the frames is carried over bit for bit. A run that was cut short goes on where it
     stopped when it is called again with the same arguments; a trajectory that cannot be read is
-    named in the summary, and the rest is finished.
+    named in the summary, and the rest is finished. So is what looks like a picture and is none that
+    can become a stem frame: it stays as it is.
 
     Args:
         source: what to convert; it is only ever read.
@@ -71,6 +77,10 @@ def invert_dataset(
         cache: a FrameCache, its folder, or None for memory.
         device, dtype: where and in what precision the backbone runs.
         progress: show a bar with frames a second and the time left.
+        allow_short: keep what can be read of a damaged video, and list it, in place of failing it
+            (folders and videos).
+        max_pixels: fail pictures that declare more, before memory is taken for them (folders and
+            videos); Pillow itself refuses more than 178 million.
 
     Raises:
         FileNotFoundError: no such source.
@@ -82,12 +92,18 @@ def invert_dataset(
         OSError: the result cannot be written; what is finished is kept for the next run.
 
     Example:
-        >>> invert_dataset("demo.hdf5", "stem.hdf5", StemConfig(inversion_steps=5)) # doctest: +SKIP
+        >>> import numpy as np
+        >>> from stemob_wrappers.pictures import write_image
+        >>> write_image(Path("frames/0.png"), np.zeros((32, 32, 3), np.uint8))
+        >>> invert_dataset("frames", "stem", StemConfig(inversion_steps=5)).items
+        1
     """
     config, source, target = as_config(config), Path(source), Path(target)
-    _check_arguments(draws, workers, batch_size, shard)
+    _check_arguments(draws, workers, batch_size, shard, num_trajs, max_pixels)
     _check_places(source, target)
-    reader = _open_source(source, keys, filter_key, num_trajs, draws)
+    hdf5_only = {"keys": keys, "filter_key": filter_key, "num_trajs": num_trajs}
+    files_only = {"allow_short": allow_short, "max_pixels": max_pixels}
+    reader = _open_source(source, draws, hdf5_only, files_only)
     settings: dict[str, Any] = {
         "config": config,
         "draws": draws,
@@ -96,44 +112,71 @@ def invert_dataset(
         "dtype": dtype,
     }
     with locked_parts(target) as folder:
-        if target.exists() and not overwrite:
-            raise FileExistsError(f"{target} is there already; name another target or --overwrite")
-        if target.is_dir() and not (target / SIDECAR).is_file():
-            raise ValueError(
-                f"{target} is a folder without {SIDECAR}, so no conversion wrote it and it is not "
-                "overwritten; name another target, or remove it yourself"
-            )
         stems = Stems(**settings, cache=cache)
-        made_by = provenance(stems.pipelines[0], draws, reader.selection())
-        check_plan(folder, _plan(source, reader, batch_size, shard, made_by), overwrite)
-        everything = reader.items()
-        items = everything if shard is None else everything[shard[0] :: shard[1]]
-        summary = Summary(target)
-        worker_settings = {**settings, "cache": recorded_cache(cache)}
-        parts = convert_items(
-            reader, items, folder, stems, summary, workers, worker_settings, progress
+        made_by = provenance(
+            stems.pipelines[0], draws, reader.selection(), reader.converted(), reader.left_out()
         )
-        with explained(folder):
-            assembled = folder / f"assembled{target.suffix}"
-            remove(assembled)
+        plan = json.loads(json.dumps(_plan(source, reader, batch_size, shard, made_by)))
+        assembled = folder / f"assembled{target.suffix}"
+        finished = finished_run(folder, plan, assembled, target)
+        if finished is not None:
+            summary = Summary(target, resumed=finished["items"], **finished)
+        else:
+            _check_target(target, folder, overwrite)
+            check_plan(folder, plan, overwrite)
+            summary = Summary(target)
+            everything = reader.items()
+            items = everything if shard is None else everything[shard[0] :: shard[1]]
+            worker_settings = {**settings, "cache": recorded_cache(cache)}
+            parts = convert_items(
+                reader, items, folder, stems, summary, workers, worker_settings, progress
+            )
             if shard is not None:
-                plan = [item.name for item in everything]
-                made_by["shard"] = {
-                    "index": shard[0],
-                    "count": shard[1],
-                    "items": plan,
-                    "whole": reader.is_whole(),
+                made_by["shard"] = _shard(shard, everything, reader)
+            with explained(folder):
+                remove(assembled)
+                late = reader.assemble(assembled, items, parts, made_by)
+                _complete(summary, reader, items, late)
+                finished = {
+                    name: getattr(summary, name)
+                    for name in ("items", "failed", "left_out", "notes")
                 }
-            known = {failure.split(":", 1)[0] for failure in summary.failed}
-            late = reader.assemble(assembled, items, parts, made_by)
-            summary.failed += [text for text in late if text.split(":", 1)[0] not in known]
-            summary.items = len(items) - len(late)
+                mark_assembled(folder, plan, assembled, finished)
+        with explained(folder):
             publish(assembled, target, folder)
         if shard is None:
             summary.contact_sheet = _write_contact_sheet(source, target, reader, made_by)
-        remove_parts(folder)
-        shutil.rmtree(folder)
+        tidy(folder)
     return summary
+
+
+def _shard(shard: tuple[int, int], items: list[Item], reader: Any) -> dict[str, Any]:
+    names = [item.name for item in items]
+    return {"index": shard[0], "count": shard[1], "items": names, "whole": reader.is_whole()}
+
+
+def _complete(summary: Summary, reader: Any, items: list[Item], late: list[str]) -> None:
+    """Add to a summary what was found beside the items and while assembling."""
+    known = {failure.split(":", 1)[0] for failure in summary.failed}
+    summary.failed += [text for text in late if text.split(":", 1)[0] not in known]
+    summary.items = len(items) - len({text.split(":", 1)[0] for text in late})
+    summary.failed += reader.failed()
+    summary.left_out = [f"{name}: {reason}" for name, reason in reader.left_out().items()]
+    for texts in (summary.failed, summary.left_out, summary.notes):
+        texts[:] = map(printable, texts)
+
+
+def _check_target(target: Path, folder: Path, overwrite: bool) -> None:
+    if target.exists() and not overwrite:
+        begun = f"; {folder} holds what another conversion to it began" if is_begun(folder) else ""
+        raise FileExistsError(
+            f"{target} is there already; name another target or --overwrite{begun}"
+        )
+    if target.is_dir() and not (target / SIDECAR).is_file():
+        raise ValueError(
+            f"{target} is a folder without {SIDECAR}, so no conversion wrote it and it is not "
+            "overwritten; name another target, or remove it yourself"
+        )
 
 
 def _write_contact_sheet(
@@ -158,11 +201,7 @@ def _write_contact_sheet(
 
 
 def _open_source(
-    source: Path,
-    keys: list[str] | None,
-    filter_key: str | None,
-    num_trajs: int | None,
-    draws: int,
+    source: Path, draws: int, hdf5_only: dict[str, Any], files_only: dict[str, Any]
 ) -> Any:
     if not source.exists():
         raise FileNotFoundError(f"no data set at {source}")
@@ -180,9 +219,8 @@ def _open_source(
         except OSError as error:
             raise OSError(f"{source} cannot be read as HDF5 ({error})") from error
         _check_raw(source)
-        chosen = None if keys is None else tuple(keys)
-        return RobomimicSource(source, chosen, filter_key, num_trajs, draws)
-    if keys is not None or filter_key is not None or num_trajs is not None:
+        return RobomimicSource(source, **hdf5_only, draws=draws)
+    if any(value is not None for value in hdf5_only.values()):
         raise ValueError(
             f"keys, filter_key and num_trajs are for HDF5 files, but {source} is none "
             "(.hdf5, .h5); leave them out"
@@ -190,7 +228,7 @@ def _open_source(
     from stemob_wrappers.datasets.pictures.source import PicturesSource
 
     _check_raw(source)
-    return PicturesSource(source, draws)
+    return PicturesSource(source, draws, **files_only)
 
 
 def _check_raw(source: Path) -> None:
@@ -206,8 +244,17 @@ def _check_arguments(
     workers: int,
     batch_size: int,
     shard: tuple[int, int] | None,
+    num_trajs: int | None,
+    max_pixels: int,
 ) -> None:
-    for name, value in (("draws", draws), ("workers", workers), ("batch_size", batch_size)):
+    numbers = {
+        "draws": draws,
+        "workers": workers,
+        "batch_size": batch_size,
+        "num_trajs": 1 if num_trajs is None else num_trajs,
+        "max_pixels": max_pixels,
+    }
+    for name, value in numbers.items():
         if value < 1:
             raise ValueError(f"{name} must be 1 or more, received {value}")
     if shard is not None and not 0 <= shard[0] < shard[1]:
@@ -238,10 +285,10 @@ def _plan(
     made_by: dict[str, Any],
 ) -> dict[str, Any]:
     """What parts of an earlier run must agree in to be used."""
-    status = source.stat()
     return {
-        "source": f"{source.name}, {status.st_size} bytes, changed {status.st_mtime_ns}",
-        "items": [item.name for item in reader.items()],
+        "source": source.name,
+        "files": reader.stamps(),
+        "items": [[item.name, item.source] for item in reader.items()],
         "selection": reader.selection(),
         "batch_size": batch_size,
         "shard": shard and list(shard),

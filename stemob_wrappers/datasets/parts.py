@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import multiprocessing
-import os
-import shutil
-import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +16,9 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from stemob_wrappers.datasets.plan import DONE, remove
 from stemob_wrappers.datasets.stems import CorruptSourceError, Item, Stems
-from stemob_wrappers.stem.provenance import sidecar_of
+from stemob_wrappers.work import file_digest, spawn_pool, whole_file
 
 
 @dataclass
@@ -38,6 +34,8 @@ class Summary:
         frames: frames converted by this run.
         seconds: time that took.
         failed: what could not be read, with the reason; the rest is in the result.
+        left_out: what looks like pictures and is in the result as it was, with the reason.
+        notes: what was converted, but not as one may expect.
     """
 
     target: Path
@@ -47,6 +45,8 @@ class Summary:
     frames: int = 0
     seconds: float = 0.0
     failed: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         rate = self.frames / self.seconds if self.seconds else 0.0
@@ -56,7 +56,37 @@ class Summary:
         ]
         if self.contact_sheet is not None:
             lines.append(f"before and after: {self.contact_sheet}")
-        return "\n".join([*lines, *(f"left out: {failure}" for failure in self.failed)])
+        lines += [f"left out: {failure}" for failure in self.failed]
+        lines += [f"left as it was: {what}" for what in self.left_out]
+        lines += [f"note: {note}" for note in self.notes]
+        return printable("\n".join(lines))
+
+
+def printable(text: str) -> str:
+    r"""Return text that UTF-8 can write: names of files may hold any bytes.
+
+    Example:
+        >>> printable("caf\udce9.png")
+        'caf\\xe9.png'
+    """
+    return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+@dataclass
+class Part:
+    """A finished part, as it is listed in the folder.
+
+    Attributes:
+        name: of its item.
+        digest: of its bytes.
+        stamp: which state of the source it was made of.
+        notes: what is to be said of it.
+    """
+
+    name: str
+    digest: str
+    stamp: str
+    notes: list[str]
 
 
 def convert_items(
@@ -69,12 +99,13 @@ def convert_items(
     worker_settings: dict[str, Any],
     show: bool,
 ) -> dict[Item, Path]:
-    """Write the parts that are missing; return all there are."""
+    """Write the parts that are missing, torn or of a source that has changed; return all."""
     paths = {item: folder / f"{item.name}{reader.part_suffix}" for item in items}
-    missing = [item for item in items if not paths[item].exists()]
+    parts = _sound_parts(reader, paths, folder)
+    missing = [item for item in items if item.name not in parts]
     summary.resumed = len(items) - len(missing)
     started = time.perf_counter()
-    with _bar(show) as bar, explained(folder):
+    with _bar(show) as bar, explained(folder), open(folder / DONE, "a") as done:
         total = sum(reader.count(item) for item in missing) if show else None
         task = bar.add_task("inverting", total=total, rate="")
 
@@ -83,21 +114,27 @@ def convert_items(
             rate = summary.frames / max(1e-9, time.perf_counter() - started)
             bar.update(task, advance=frames, rate=f"{rate:.0f} frames/s")
 
+        def finish(item: Item, made: Part | str) -> None:
+            if isinstance(made, str):
+                summary.failed.append(made)
+                return
+            parts[item.name] = made
+            # In a line of its own, whatever a run that was cut short has left. It needs no wait
+            # for the disk: a part that is not listed is made again.
+            done.write(f"\n{json.dumps(asdict(made))}\n")
+            done.flush()
+
         if workers == 1 or len(missing) < 2:
             for item in missing:
-                summary.failed += _convert(reader, item, stems, paths[item], advance)
+                finish(item, _convert(reader, item, stems, paths[item], advance))
         else:
-            _convert_in_processes(
-                reader,
-                missing,
-                paths,
-                min(workers, len(missing)),
-                worker_settings,
-                summary.failed,
-                advance,
-            )
+            workers = min(workers, len(missing))
+            _convert_in_processes(reader, missing, paths, workers, worker_settings, finish, advance)
     summary.seconds = time.perf_counter() - started
-    return {item: path for item, path in paths.items() if path.exists()}
+    summary.notes += [
+        note for item in items if item.name in parts for note in parts[item.name].notes
+    ]
+    return {item: path for item, path in paths.items() if item.name in parts}
 
 
 @contextlib.contextmanager
@@ -107,7 +144,7 @@ def explained(folder: Path) -> Iterator[None]:
         yield
     except (OSError, RuntimeError) as error:
         for path in folder.iterdir():
-            if ".tmp" in path.name or path.stem == "assembled":
+            if ".tmp" in path.name or path.name.startswith("assembled"):
                 remove(path)
         kept = len([path for path in folder.iterdir() if path.name.startswith(("demo_", "item_"))])
         raise OSError(
@@ -117,25 +154,38 @@ def explained(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def _sound_parts(reader: Any, paths: dict[Item, Path], folder: Path) -> dict[str, Part]:
+    """The parts of earlier runs that are whole and made of the source as it is now."""
+    listed: dict[str, Part] = {}
+    if (folder / DONE).exists():
+        for line in (folder / DONE).read_bytes().splitlines():
+            with contextlib.suppress(ValueError, TypeError):  # torn
+                part = Part(**json.loads(line))
+                listed[part.name] = part
+    return {
+        item.name: listed[item.name]
+        for item, path in paths.items()
+        if item.name in listed
+        and path.is_file()
+        and listed[item.name].digest == file_digest(path)
+        and listed[item.name].stamp == reader.stamp(item)
+    }
 
 
 def _convert(
     reader: Any, item: Item, stems: Stems, path: Path, advance: Callable[[int], None]
-) -> list[str]:
-    """Write one part; return what could not be read."""
-    temporary = path.with_name(f"{path.stem}.tmp{os.getpid()}{path.suffix}")
+) -> Part | str:
+    """Write one part and return it, or say what could not be read."""
     try:
-        failed = reader.convert(item, stems, temporary, advance)
+        stamp = reader.stamp(item)
+        with whole_file(path, sync=True) as temporary:
+            notes = reader.convert(item, stems, temporary, advance)
+            if reader.stamp(item) != stamp:
+                raise CorruptSourceError(f"{item.source}: changed while it was read")
+            digest = file_digest(temporary)
     except CorruptSourceError as error:
-        remove(temporary)
-        return [f"{item.name}: {error}"]
-    os.rename(temporary, path)
-    return failed
+        return f"{item.name}: {error}"
+    return Part(item.name, digest, stamp, notes)
 
 
 def _convert_in_processes(
@@ -144,19 +194,16 @@ def _convert_in_processes(
     paths: dict[Item, Path],
     workers: int,
     settings: dict[str, Any],
-    failed: list[str],
+    finish: Callable[[Item, Part | str], None],
     advance: Callable[[int], None],
 ) -> None:
     threads = max(1, torch.get_num_threads() // workers)
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_start_worker, initargs=(threads, settings)
-    )
+    pool = spawn_pool(workers, _start_worker, (threads, settings))
     try:
-        futures = [pool.submit(_work, reader, item, paths[item]) for item in items]
+        futures = {pool.submit(_work, reader, item, paths[item]): item for item in items}
         for future in as_completed(futures):
-            failures, frames = future.result()
-            failed += failures
+            made, frames = future.result()
+            finish(futures[future], made)
             advance(frames)
     except BrokenProcessPool as error:
         raise OSError(
@@ -173,24 +220,15 @@ _worker_stems: Stems | None = None
 
 def _start_worker(threads: int, settings: dict[str, Any]) -> None:
     global _worker_stems
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     _worker_stems = Stems(**settings)
 
 
-def _end_with_parent() -> None:
-    """Leave at once when the parent has died: it can no longer take the work, nor end this."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _work(reader: Any, item: Item, path: Path) -> tuple[list[str], int]:
+def _work(reader: Any, item: Item, path: Path) -> tuple[Part | str, int]:
     assert _worker_stems is not None
     counts: list[int] = []
-    failed = _convert(reader, item, _worker_stems, path, counts.append)
-    return failed, sum(counts)
+    made = _convert(reader, item, _worker_stems, path, counts.append)
+    return made, sum(counts)
 
 
 def _bar(show: bool) -> Progress:
@@ -203,96 +241,3 @@ def _bar(show: bool) -> Progress:
         console=Console(stderr=True),
         disable=not show,
     )
-
-
-PARTS_SUFFIX = ".parts"
-
-
-def check_parts_folder(target: Path) -> None:
-    """Refuse a folder in the place of the parts that no conversion made.
-
-    Raises:
-        ValueError: there is one.
-    """
-    folder = parts_folder(target)
-    names = {path.name for path in folder.glob("*")}
-    if "plan.json" not in names and names - {"lock", "plan.tmp"}:
-        raise ValueError(
-            f"{folder} is needed for the parts of the conversion, but holds something else; "
-            "move it away, or name another target"
-        )
-
-
-@contextlib.contextmanager
-def locked_parts(target: Path) -> Iterator[Path]:
-    """Hold the folder of parts; the lock goes with the process, however it ends.
-
-    Raises:
-        BlockingIOError: another process holds it.
-    """
-    folder = parts_folder(target)
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not _same_file(lock.fileno(), folder / "lock"):  # the other one just finished
-                raise BlockingIOError
-        except BlockingIOError:
-            raise BlockingIOError(
-                f"another process is converting to {target}; wait for it, or name another target"
-            ) from None
-        try:
-            yield folder
-        except BaseException:
-            if not list(folder.glob("plan.json")):  # nothing begun: leave no trace
-                shutil.rmtree(folder, ignore_errors=True)
-            raise
-
-
-def check_plan(folder: Path, plan: dict[str, Any], overwrite: bool) -> None:
-    """Keep the parts of an earlier run with the same plan; refuse or remove other ones.
-
-    Raises:
-        FileExistsError: there are parts of another plan, and they may not be overwritten.
-    """
-    path = folder / "plan.json"
-    if path.exists():
-        before = json.loads(path.read_text())
-        differing = [name for name in plan if before.get(name) != plan[name]]
-        if not differing:
-            return
-        if not overwrite:
-            raise FileExistsError(
-                f"{folder} holds parts of another conversion ({', '.join(differing)} differ); "
-                "finish it with the same arguments, or remove that folder or --overwrite"
-            )
-    remove_parts(folder)
-    temporary = folder / "plan.tmp"
-    temporary.write_text(json.dumps(plan, indent=2))
-    os.replace(temporary, path)
-
-
-def publish(assembled: Path, target: Path, folder: Path) -> None:
-    """Rename a finished result to its target; what describes a single video goes first."""
-    if target.is_dir():
-        os.rename(target, folder / "replaced")
-    sidecar = sidecar_of(assembled)
-    if assembled.is_file() and sidecar.is_file():
-        os.replace(sidecar, sidecar_of(target))
-    os.replace(assembled, target)
-
-
-def remove_parts(folder: Path) -> None:
-    """Remove all but lock and plan: they show whose folder it is, should this be cut short."""
-    for item in folder.iterdir():
-        if item.name not in ("lock", "plan.json"):
-            remove(item)
-
-
-def parts_folder(target: Path) -> Path:
-    """Where the parts of a conversion lie until its result is whole."""
-    return target.with_name(target.name + PARTS_SUFFIX)
-
-
-def _same_file(descriptor: int, path: Path) -> bool:
-    return path.exists() and os.path.samestat(os.fstat(descriptor), path.stat())

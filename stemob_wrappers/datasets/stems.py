@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from stemob_wrappers.cache import CacheLike, as_cache
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.diffusion.noise import draw_noise
 from stemob_wrappers.stem.pipeline import StemPipeline
+from stemob_wrappers.work import file_digest
+
+SMALL_FILE = 2**20  # bytes: files up to this are known by their content, too
 
 
 class CorruptSourceError(OSError):
@@ -32,6 +36,17 @@ class Item:
     name: str
     source: str
     draw: int = 0
+
+
+def file_stamp(path: Path) -> str:
+    """Say which state of a file this is: its size, its time and, of a small one, its content.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    status = path.stat()
+    content = file_digest(path) if status.st_size <= SMALL_FILE else ""
+    return f"{status.st_size} bytes, changed {status.st_mtime_ns} {content}".strip()
 
 
 class Stems:
@@ -97,7 +112,11 @@ class Stems:
         """
         pipeline = self.pipelines[draw]
         if pipeline.config.noise == "fresh":
-            keys = [f"fresh {episode} {row}".encode() for row in rows]
+            keys = [_bytes(f"fresh {episode} {row}") for row in rows]
             shape = pipeline.noise_shape(*frames.shape[1:3])
             return pipeline(frames, noise=draw_noise(pipeline.config.seed, keys, shape))
-        return pipeline(frames, episodes=[episode.encode()] * len(frames))
+        return pipeline(frames, episodes=[_bytes(episode)] * len(frames))
+
+
+def _bytes(name: str) -> bytes:
+    return name.encode(errors="surrogateescape")  # names of files need not be UTF-8

@@ -7,7 +7,7 @@ Latents are float tensors [N, C, h, w]; alpha_bar is the share of signal varianc
 | method             | model calls for n steps    | source                                 |
 |--------------------|----------------------------|----------------------------------------|
 | ddpm               | 0                          | arXiv 2006.11239, equation 4           |
-| ddim               | n, or ``calls``            | arXiv 2010.02502, section 4.3          |
+| ddim               | n                          | arXiv 2010.02502, section 4.3          |
 | ddim-renoise       | 2 n                        | arXiv 2403.14602, as Stem-OB runs it   |
 | ddim-fixed-point   | n x iterations, at most 20 | arXiv 2309.04907; 2312.12540           |
 | ddim-warm          | n - k, k = 4 % of all      | arXiv 2410.23530                       |
@@ -70,7 +70,7 @@ def ddim(latent: torch.Tensor, denoiser: Denoiser, steps: Sequence[Step]) -> tor
     """Climb by running DDIM backwards; one model call a step.
 
     Each step asks the denoiser at the timestep that it goes to, but about the latent that it comes
-    from. Fewer, larger steps to the same level (``climb(calls=...)``) cost less and round more.
+    from.
 
     Source: DDIM, arXiv 2010.02502, section 4.3; the same as diffusers' ``DDIMInverseScheduler``.
 
@@ -95,17 +95,11 @@ def ddim(latent: torch.Tensor, denoiser: Denoiser, steps: Sequence[Step]) -> tor
     return latent
 
 
-def ddim_renoise(
-    latent: torch.Tensor,
-    denoiser: Denoiser,
-    steps: Sequence[Step],
-    weights: Sequence[float] = (0.5, 0.5),
-) -> torch.Tensor:
-    """Climb with every step taken again from where it led, and the results averaged.
+def ddim_renoise(latent: torch.Tensor, denoiser: Denoiser, steps: Sequence[Step]) -> torch.Tensor:
+    """Climb with every step taken again from where it led, and the two results averaged.
 
-    ``len(weights)`` model calls a step: two, averaged half and half, are what Stem-OB's authors run
-    under the name "ddim". As in their code, a v-prediction is read with the latent that the step
-    starts from.
+    Two model calls a step. As in the code of Stem-OB's authors, who ran it under the name "ddim"
+    before they published that, a v-prediction is read with the latent that the step starts from.
 
     Source: ReNoise, arXiv 2403.14602, section 4, without its noise correction; Stem-OB, arXiv
     2411.04919.
@@ -114,20 +108,14 @@ def ddim_renoise(
         latent: x_0, float [N, C, h, w].
         denoiser: the diffusion model.
         steps: from ``NoiseSchedule.climb``.
-        weights: share of each of a step's estimates, summing to 1.
-
-    Raises:
-        ValueError: the weights do not sum to 1.
     """
-    if abs(sum(weights) - 1.0) > 1e-6:
-        raise ValueError(f"weights must sum to 1, received {tuple(weights)}")
     for step in steps:
         estimate, average = latent, torch.zeros_like(latent)
-        for weight in weights:
+        for _ in range(2):
             prediction = denoiser(estimate, step.timestep)
             noise = _epsilon(prediction, latent, step.alpha_bar, denoiser.prediction_type)
             estimate = _move(latent, noise, step.alpha_bar, step.next_alpha_bar)
-            average = average + weight * estimate
+            average = average + 0.5 * estimate
         latent = average
     return latent
 

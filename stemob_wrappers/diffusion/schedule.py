@@ -156,33 +156,21 @@ class NoiseSchedule:
         kind = f"{self.spacing} {self.steps_offset} {self.prediction_type}"
         return f"{self.num_train_timesteps} {kind} {levels}"
 
-    def climb(
-        self, num_steps: int, inversion_steps: int, calls: int | None = None
-    ) -> tuple[Step, ...]:
+    def climb(self, num_steps: int, inversion_steps: int) -> tuple[Step, ...]:
         """Return the DDIM steps from x_0 to a level.
 
         Args:
             num_steps: steps that the whole process is divided into.
             inversion_steps: how many of them to climb.
-            calls: how many larger steps to take to the same level, or None for one each.
-
-        Raises:
-            ValueError: ``calls`` is below 1 or above ``inversion_steps``.
 
         Example:
             >>> schedule = NoiseSchedule.from_config(SD_SCHEDULE)
-            >>> [step.timestep for step in schedule.climb(50, 15, calls=3)]
-            [81, 181, 281]
+            >>> [step.timestep for step in schedule.climb(50, 3)]
+            [1, 21, 41]
         """
         if inversion_steps == 0:
             return ()
-        calls = inversion_steps if calls is None else calls
-        if not 1 <= calls <= inversion_steps:
-            raise ValueError(
-                f"calls must lie in 1 to inversion_steps ({inversion_steps}), received {calls}"
-            )
-        reached = np.linspace(0, inversion_steps, calls + 1).round().astype(int)[1:]
-        timesteps = self.timesteps(num_steps)[reached - 1].tolist()
+        timesteps = self.timesteps(num_steps)[np.arange(inversion_steps)].tolist()
         levels = [self.first_alpha_bar, *(self.alpha_bar(timestep) for timestep in timesteps)]
         return tuple(
             Step(timestep, before, after)
@@ -235,9 +223,10 @@ def _betas(config: dict[str, Any]) -> NDArray[np.float64]:
     if config["trained_betas"] is not None:
         return np.asarray(config["trained_betas"], np.float64)
     if kind == "linear":
-        return np.linspace(config["beta_start"], config["beta_end"], total)
+        return np.linspace(config["beta_start"], config["beta_end"], total, dtype=np.float64)
     if kind == "scaled_linear":
-        return np.linspace(config["beta_start"] ** 0.5, config["beta_end"] ** 0.5, total) ** 2
+        roots = config["beta_start"] ** 0.5, config["beta_end"] ** 0.5
+        return np.linspace(*roots, total, dtype=np.float64) ** 2
     if kind == "squaredcos_cap_v2":
         t = np.arange(total + 1) / total
         alpha_bar = np.cos((t + 0.008) / 1.008 * np.pi / 2) ** 2
@@ -272,7 +261,7 @@ def level_table(schedule: NoiseSchedule, num_steps: int = 50) -> list[Level]:
         >>> level_table(NoiseSchedule.from_config(SD_SCHEDULE))[10].timestep
         181
     """
-    levels = []
+    levels: list[Level] = []
     for inversion_steps in range(num_steps + 1):
         timestep = schedule.timestep(num_steps, inversion_steps)
         alpha_bar = schedule.alpha_bar(timestep)

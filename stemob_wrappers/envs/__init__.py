@@ -1,4 +1,4 @@
-"""Gymnasium ids for the single-arm robosuite tasks: ``stemob/Lift-v0``, ``stemob/Door-v0``, …
+"""Gymnasium ids for the single-arm robosuite tasks, such as ``stemob/Lift-v0``.
 
 Importing this module imports neither robosuite nor MuJoCo; `gym.make` does, when it builds an env.
 """

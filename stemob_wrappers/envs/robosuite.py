@@ -57,8 +57,8 @@ class RobosuiteEnv(gym.Env[Any, np.ndarray]):
             a GPU take most of a step. "full" renders as robosuite does: choose it beside frames
             that robosuite rendered, such as published demonstrations.
         control_freq: actions per simulated second.
-        chunk: actions of a step, for policies that plan several at once: only the observation after
-            the last is rendered, which takes most of the time. Rewards are added up.
+        chunk: actions of a step, as `stemob_wrappers.wrappers.chunk.ActionChunk` has them for any
+            env.
         hard_reset: whether every reset builds the model anew.
         render_mode: None or "rgb_array": `render` gives the first camera's frame (without cameras:
             "agentview").
@@ -82,6 +82,7 @@ class RobosuiteEnv(gym.Env[Any, np.ndarray]):
     def __init__(
         self,
         task: str,
+        *,
         robots: str = "Panda",
         controller: str | None = None,
         cameras: str | list[str] | tuple[str, ...] = ("agentview",),
@@ -98,15 +99,16 @@ class RobosuiteEnv(gym.Env[Any, np.ndarray]):
         render_mode: str | None = None,
     ) -> None:
         self.cameras = (cameras,) if isinstance(cameras, str) else tuple(cameras)
-        self._check_arguments(
-            size, proprio, object_state, horizon, render_quality, chunk, render_mode
-        )
+        self._check_observation(size, proprio, object_state)
+        self._check_episode(horizon, render_quality, chunk, render_mode)
         height, width = (size, size) if isinstance(size, int) else size
         self.horizon = horizon
         self.terminate_on_success = terminate_on_success
         self.render_mode = render_mode
         self.metadata = {**type(self).metadata, "render_fps": max(1, control_freq // chunk)}
 
+        self.renders = True  # False leaves frames black, for an observation that nobody looks at
+        self._black = np.zeros((height, width, 3), np.uint8)
         self._renderer = CameraRenderer((height, width), render_quality)
         self._simulator: Any = build_simulator(
             task,
@@ -234,7 +236,10 @@ class RobosuiteEnv(gym.Env[Any, np.ndarray]):
         return self._renderer.frame(self.model, self.data, camera)
 
     def _observe(self, states: Observation) -> Observation:
-        observation = {f"{camera}_image": self._frame(camera) for camera in self.cameras}
+        observation = {}
+        for camera in self.cameras:
+            frame = self._frame(camera) if self.renders else self._black.copy()
+            observation[f"{camera}_image"] = frame
         for key, source in self._state_keys.items():
             observation[key] = states[source].astype(np.float32)
         return observation
@@ -249,15 +254,8 @@ class RobosuiteEnv(gym.Env[Any, np.ndarray]):
             entries[key] = spaces.Box(-np.inf, np.inf, states[source].shape, np.float32)
         return spaces.Dict(entries)
 
-    def _check_arguments(
-        self,
-        size: int | list[int] | tuple[int, int],
-        proprio: bool,
-        object_state: bool,
-        horizon: int,
-        render_quality: str,
-        chunk: int,
-        render_mode: str | None,
+    def _check_observation(
+        self, size: int | list[int] | tuple[int, int], proprio: bool, object_state: bool
     ) -> None:
         sides = (size, size) if isinstance(size, int) else tuple(size)
         if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
@@ -266,6 +264,10 @@ class RobosuiteEnv(gym.Env[Any, np.ndarray]):
             raise ValueError("the observation is empty: give cameras, proprio or object_state.")
         if len(set(self.cameras)) < len(self.cameras):
             raise ValueError(f"cameras must differ from each other, got {self.cameras}.")
+
+    def _check_episode(
+        self, horizon: int, render_quality: str, chunk: int, render_mode: str | None
+    ) -> None:
         if horizon < 1:
             raise ValueError(f"horizon must be at least 1, got {horizon}.")
         if chunk < 1:

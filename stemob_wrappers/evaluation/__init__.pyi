@@ -1,9 +1,9 @@
 from .evaluate import evaluate
-from .policies import Arm, load_policy
+from .policies import Condition, load_policy
 from .results import Record, Results
 
 __all__ = [
-    "Arm",
+    "Condition",
     "Record",
     "Results",
     "evaluate",

@@ -1,4 +1,4 @@
-"""What an evaluation runs in: cells, paired seeds, and the env under one condition.
+"""What an evaluation runs in: cells, paired seeds, and the env of one cell.
 
 Worker processes import this module, so it loads neither torch nor a simulator before use.
 """
@@ -10,18 +10,16 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.envs.registration import parse_env_id
 
 from stemob_wrappers.perturb.suites import GROUPS, SUITES, Cell, suite
 from stemob_wrappers.report.pairing import CLEAN
 from stemob_wrappers.scene.textures import SPLITS
-from stemob_wrappers.splits import Split
+from stemob_wrappers.splits import EVALUATION_SEEDS, Split
 
 SuiteLike = str | Sequence[str | Cell]
 
 # Keeps reset seeds apart from other draws of the same seed.
 _STREAM = 0xE7A1
-_SIZE = 84  # px, of envs whose observation is no image and that are given no size
 
 
 def choose_cells(chosen: SuiteLike, severities: Sequence[int]) -> dict[str, Cell | None]:
@@ -52,11 +50,11 @@ def choose_cells(chosen: SuiteLike, severities: Sequence[int]) -> dict[str, Cell
 
 
 def episode_seeds(seed: int, split: Split, episodes: int) -> list[int]:
-    """The reset seed of each episode, the same for every arm and cell; splits share none.
+    """The reset seed of each episode, the same for every condition and cell; splits share none.
 
     A reset seed decides the task's randomness and, in a perturbed cell, the perturbation. More
-    episodes begin with the same ones. Seeds below a million never come, so that demonstrations
-    which were recorded with such are other episodes.
+    episodes begin with the same ones. All lie in `splits.EVALUATION_SEEDS`, which has none of
+    `splits.DEMONSTRATION_SEEDS`.
 
     Args:
         seed: of the evaluation, 0 or more.
@@ -77,9 +75,9 @@ def episode_seeds(seed: int, split: Split, episodes: int) -> list[int]:
             f"seed must be 0 or more and episodes 1 or more, received {seed} and {episodes}"
         )
     rng = np.random.default_rng([_STREAM, seed])
-    share = list(SPLITS).index(split)
-    numbers = rng.integers(2**20, 2**29, episodes)
-    return [len(SPLITS) * int(number) + share for number in numbers]
+    share, count = list(SPLITS).index(split), len(SPLITS)
+    first, last = EVALUATION_SEEDS.start // count, EVALUATION_SEEDS.stop // count
+    return [count * int(number) + share for number in rng.integers(first, last, episodes)]
 
 
 def short_name(env_id: str) -> str:
@@ -95,7 +93,7 @@ def short_name(env_id: str) -> str:
 def make_env(
     env_id: str, env_kwargs: dict[str, Any], cell: Cell | None, split: Split
 ) -> gym.Env[Any, Any]:
-    """Build one env under one condition; a reset without a seed lets it rest.
+    """Build the env of one cell; a reset without a seed lets it rest.
 
     An env that observes no image is rendered: ``size`` and ``camera`` among its arguments are then
     those of `stemob_wrappers.make`.
@@ -103,17 +101,16 @@ def make_env(
     Args:
         env_id: a registered env, with or without ``module:`` before it.
         env_kwargs: arguments of `gymnasium.make`.
-        cell: the condition; None is the nominal scene.
+        cell: what is changed; None is the nominal scene.
         split: the textures and seeds that a perturbation draws from.
 
     Raises:
         ValueError: the env lacks what the cell changes.
         gymnasium.error.Error: an unknown env, or arguments that it does not take.
     """
-    from stemob_wrappers.scene.gl import ensure_gl
+    from stemob_wrappers.wrappers.rendering import make_images
 
-    ensure_gl()
-    env = _make_with_images(env_id, env_kwargs)
+    env = make_images(env_id, **env_kwargs)
     try:
         return Resting(env if cell is None else cell.wrap(env, seed=0, split=split))
     except BaseException:
@@ -179,18 +176,3 @@ class Resting(gym.Wrapper[Any, Any, Any, Any]):
         step = self.env.step(action)
         self._last = step[0]
         return step
-
-
-def _make_with_images(env_id: str, env_kwargs: dict[str, Any]) -> gym.Env[Any, Any]:
-    from stemob_wrappers.wrappers.rendering import make_rendered
-    from stemob_wrappers.wrappers.spaces import find_images
-
-    own = parse_env_id(env_id.rsplit(":")[-1])[0] == "stemob"
-    rendering = {} if own else {k: env_kwargs[k] for k in ("size", "camera") if k in env_kwargs}
-    if not rendering:
-        env = gym.make(env_id, **env_kwargs)
-        if find_images(env.observation_space):
-            return env
-        env.close()
-    others = {name: value for name, value in env_kwargs.items() if name not in rendering}
-    return make_rendered(env_id, **{"size": _SIZE, **rendering}, **others)

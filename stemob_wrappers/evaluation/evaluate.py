@@ -1,4 +1,4 @@
-"""Compare arms under visual change, cell by cell; run it again to go on where it stopped."""
+"""Compare policies under visual change, cell by cell; run it again to go on where it stopped."""
 
 from __future__ import annotations
 
@@ -18,16 +18,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.evaluation.cells import SuiteLike, choose_cells, episode_seeds
+from stemob_wrappers.evaluation.content import contents_of
 from stemob_wrappers.evaluation.jobs import Runner
-from stemob_wrappers.evaluation.policies import Arm
-from stemob_wrappers.evaluation.results import FORMAT, Results
+from stemob_wrappers.evaluation.policies import Condition
+from stemob_wrappers.evaluation.results import Results
+from stemob_wrappers.report import check_installed
+from stemob_wrappers.report.pairing import FORMAT
 from stemob_wrappers.report.statistics import summarise
 from stemob_wrappers.splits import Split
 from stemob_wrappers.stem.identity import installed_versions
 
 
 def evaluate(
-    arms: Sequence[Arm],
+    conditions: Sequence[Condition],
     env_ids: str | Sequence[str],
     *,
     suite: SuiteLike = "all",
@@ -38,65 +41,74 @@ def evaluate(
     num_envs: int = 2,
     env_kwargs: dict[str, Any] | None = None,
     out: str | os.PathLike[str],
+    depends: Sequence[str | os.PathLike[str]] = (),
     device: str | None = None,
     reference: str | None = None,
     success_return: float | None = None,
     progress: bool = False,
 ) -> Results:
-    """Roll every arm out in the nominal scene and in every cell of a suite, and compare them.
+    """Roll every condition out in the nominal scene and in each cell of a suite, and compare them.
 
-    All arms see the same episodes: episode e has the same reset seed for each of them, in each
-    cell, which decides the task's randomness and the perturbation. Every sub-env has a fixed list
-    of episodes. Each finished cell is written to ``out`` at once: the same call goes on where one
-    was stopped, and its results differ in nothing but timings and provenance from those of a run
-    that was not.
+    All conditions see the same episodes: episode e has the same reset seed for each of them, in
+    each cell, which decides the task's randomness and the perturbation. Every sub-env has a fixed
+    list of episodes. Each finished cell is written to ``out`` at once: the same call goes on where
+    one was stopped, and its results differ in nothing but timings and provenance from those of a
+    run that was not. A policy whose code, or what it loads, has changed since is played again.
 
     Writes ``results.json``, ``results.csv`` (one row an episode) and pictures of every cell, from
     which `report.write_report` makes one page.
 
     Args:
-        arms: what is compared; of one name, training seed and task there is one.
+        conditions: what is compared; of one name, training seed and task there is one.
         env_ids: registered envs. One that observes no image is rendered as
             `stemob_wrappers.make` does it, with ``size`` and ``camera`` of ``env_kwargs``.
         suite: ``"all"``, another suite's name, or a sequence of groups and single cells.
         severities: of the suite's cells, 1 to 5.
-        episodes: in each cell, for each arm.
+        episodes: in each cell, for each condition.
         seed: of the episodes.
         split: "test" for results that are reported; "dev" for choosing settings. Textures, looks
             and reset seeds of the two have nothing in common.
         num_envs: worker processes.
         env_kwargs: arguments of `gymnasium.make` for all envs, or a dict of such by env id.
         out: folder for results, finished cells and pictures.
+        depends: files and folders that decide what the policies do, beside their source files and
+            what their names load: cells are played again if one of these has changed.
         device: where the stems' backbones run; None takes CUDA where there is some.
-        reference: the arm that others are compared with; None is the first.
+        reference: the condition that others are compared with; None is the first.
         success_return: for envs whose info has neither ``success`` nor ``is_success``: an episode
             succeeds if its return reaches this.
         progress: show a bar.
 
     Raises:
-        ValueError: no arms, two of them alike, none for an env, an env that lacks what a cell
+        ValueError: no conditions, two of them alike, none for an env, an env that lacks what a cell
             changes, an unknown name, a number out of range, or a policy, backbone or env that does
             not fit. Finished cells are kept.
-        ImportError, OSError: a policy or backbone that cannot be loaded.
+        ImportError: a policy that cannot be loaded, or a package is missing that reports need.
+        OSError: a policy or backbone that cannot be loaded, or nothing at a path of ``depends``.
         gymnasium.error.Error: an unknown env.
 
     Example:
+        >>> import numpy as np
         >>> from stemob_wrappers import StemConfig
-        >>> from stemob_wrappers.evaluation import Arm, evaluate
-        >>> arms = [Arm("raw", "lift:act"), Arm("stem", "lift:act", StemConfig())]
-        >>> results = evaluate(arms, "stemob/Lift-v0", out="results") # doctest: +SKIP
-        >>> results.summary["rows"][0]["gen"] # doctest: +SKIP
-        {'value': 0.35, 'low': 0.25, 'high': 0.45}
+        >>> from stemob_wrappers.evaluation import Condition, evaluate
+        >>> def stand(images):
+        ...     return np.zeros((len(images), 6))
+        >>> conditions = [Condition("raw", stand), Condition("stem", stand, StemConfig())]
+        >>> settings = {"suite": "lighting", "episodes": 1, "num_envs": 1, "success_return": -9.0}
+        >>> settings |= {"env_kwargs": {"size": 48, "max_episode_steps": 3}, "out": "results"}
+        >>> evaluate(conditions, "HalfCheetah-v5", **settings).summary["rows"][0]["gen"]
+        {'value': 1.0, 'low': 1.0, 'high': 1.0}
     """
+    check_installed()
     started = datetime.now(UTC).isoformat(timespec="seconds")
     tasks = [env_ids] if isinstance(env_ids, str) else list(env_ids)
     env_kwargs = dict(env_kwargs or {})
-    _check(arms, tasks, reference, num_envs)
+    _check(conditions, tasks, reference, num_envs)
     _check_plain(env_kwargs)
     cells = choose_cells(suite, severities)
-    fingerprints = _fingerprints(arms, device)
-    for arm in arms:
-        arm.load()  # one that cannot be loaded is named now, not after hours
+    fingerprints = _fingerprints(conditions, device)
+    for condition in conditions:
+        condition.load()  # one that cannot be loaded is named now, not after hours
     with _bar(progress) as bar:
         runner = Runner(
             folder=Path(out),
@@ -107,12 +119,13 @@ def evaluate(
             env_kwargs=_by_task(env_kwargs, tasks),
             success_return=success_return,
             fingerprints=fingerprints,
+            depends=contents_of([Path(path) for path in depends]),
             device=device,
             bar=bar,
         )
-        finished = runner.run(tasks, arms)
+        finished = runner.run(tasks, conditions)
     records = [record for record, _ in finished]
-    reference = reference or arms[0].name
+    reference = reference or conditions[0].name
     content = {
         "format": FORMAT,
         "reference": reference,
@@ -127,14 +140,16 @@ def evaluate(
             "num_envs": num_envs,
             "env_kwargs": env_kwargs,
             "success_return": success_return,
+            "depends": [str(path) for path in depends],
             "device": device,
         },
-        "arms": [
-            arm.describe(None if arm.stem is None else fingerprints[arm.stem]) for arm in arms
+        "conditions": [
+            condition.describe(None if condition.stem is None else fingerprints[condition.stem])
+            for condition in conditions
         ],
         "records": [dataclasses.asdict(record) for record in records],
         "summary": summarise(records, reference=reference, seed=seed),
-        "frames": runner.frames(tasks, arms),
+        "frames": runner.frames(tasks, conditions),
         "provenance": {
             "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
             "versions": {"python": platform.python_version(), **installed_versions()},
@@ -148,30 +163,32 @@ def evaluate(
     return results
 
 
-def _check(arms: Sequence[Arm], tasks: Sequence[str], reference: str | None, num_envs: int) -> None:
-    names = sorted({arm.name for arm in arms})
-    if not arms or not tasks:
-        raise ValueError("evaluate needs at least one arm and one env")
+def _check(
+    conditions: Sequence[Condition], tasks: Sequence[str], reference: str | None, num_envs: int
+) -> None:
+    names = sorted({condition.name for condition in conditions})
+    if not conditions or not tasks:
+        raise ValueError("evaluate needs at least one condition and one env")
     if num_envs < 1:
         raise ValueError(f"num_envs must be 1 or more, received {num_envs}")
     if reference is not None and reference not in names:
         raise ValueError(f"reference must be one of {', '.join(names)}; received {reference!r}")
-    keys = [(arm.name, arm.training_seed, arm.task) for arm in arms]
+    keys = [(condition.name, condition.training_seed, condition.task) for condition in conditions]
     for key in keys:
         if keys.count(key) > 1:
             raise ValueError(
-                f"arm {key[0]!r} is there twice with training seed {key[1]} and task {key[2]}; "
-                "give each its own name, or its training seed"
+                f"condition {key[0]!r} is there twice with training seed {key[1]} and task "
+                f"{key[2]}; give each its own name, or its training seed"
             )
-    for arm in arms:
-        if arm.task is not None and arm.task not in tasks:
+    for condition in conditions:
+        if condition.task is not None and condition.task not in tasks:
             raise ValueError(
-                f"arm {arm.name!r} is for {arm.task!r}, which is not evaluated: an arm's task "
-                f"must be None or one of {', '.join(tasks)}"
+                f"condition {condition.name!r} is for {condition.task!r}, which is not evaluated: "
+                f"its task must be None or one of {', '.join(tasks)}"
             )
     for task in tasks:
-        if not any(arm.task in (None, task) for arm in arms):
-            raise ValueError(f"no arm is for {task}; leave it out or give an arm for it")
+        if not any(condition.task in (None, task) for condition in conditions):
+            raise ValueError(f"no condition is for {task}; leave it out or give a condition for it")
 
 
 def _by_task(env_kwargs: dict[str, Any], tasks: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -197,18 +214,20 @@ def _check_plain(env_kwargs: dict[str, Any]) -> None:
         ) from error
 
 
-def _fingerprints(arms: Sequence[Arm], device: str | None) -> dict[StemConfig, str]:
-    """The fingerprint of each stem; a backbone that cannot be loaded is named with its arm."""
+def _fingerprints(conditions: Sequence[Condition], device: str | None) -> dict[StemConfig, str]:
+    """The fingerprint of each stem; one that cannot be loaded is named with its condition."""
     from stemob_wrappers.stem.pipeline import StemPipeline
 
     found: dict[StemConfig, str] = {}
-    for arm in arms:
-        if arm.stem is None or arm.stem in found:
+    for condition in conditions:
+        if condition.stem is None or condition.stem in found:
             continue
         try:
-            found[arm.stem] = StemPipeline(arm.stem, cache=False, device=device).fingerprint
+            found[condition.stem] = StemPipeline(
+                condition.stem, cache=False, device=device
+            ).fingerprint
         except Exception as error:
-            error.add_note(f"while the stem of arm {arm.name!r} was loaded")
+            error.add_note(f"while the stem of condition {condition.name!r} was loaded")
             raise
     return found
 

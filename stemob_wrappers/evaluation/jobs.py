@@ -1,10 +1,12 @@
-"""The jobs of an evaluation: every arm in every cell of every task, those without a file first."""
+"""The jobs of an evaluation: every condition in every cell of every task, once."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import shutil
+import uuid
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +18,7 @@ from rich.progress import Progress, TaskID
 
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.evaluation.cells import check_cells, short_name
-from stemob_wrappers.evaluation.policies import RAW, Arm
+from stemob_wrappers.evaluation.policies import RAW, Condition
 from stemob_wrappers.evaluation.results import CellFiles, Record, digest_of
 from stemob_wrappers.evaluation.rollouts import open_vector_env, play
 from stemob_wrappers.perturb.suites import Cell
@@ -31,11 +33,12 @@ class Runner:
 
     Attributes:
         folder: where finished cells (``cells/``) and pictures (``frames/``) go.
-        cells: the conditions by name; None is the nominal scene.
+        cells: what is changed, by name; None is the nominal scene.
         seeds: reset seed of each episode.
         split, num_envs, success_return: of the envs and episodes.
         env_kwargs: arguments of `gymnasium.make` by env id.
         fingerprints: of each stem.
+        depends: what else decides the policies' actions, as `content.contents_of` tells it.
         device: where the stems' backbones run.
         bar: what is told of each episode that was played.
     """
@@ -48,26 +51,32 @@ class Runner:
     env_kwargs: dict[str, dict[str, Any]]
     success_return: float | None
     fingerprints: dict[StemConfig, str]
+    depends: Any
     device: str | None
     bar: Progress
     _line: TaskID = field(init=False)
 
     def __post_init__(self) -> None:
         self._files = CellFiles(self.folder / "cells")
+        self._identities: dict[tuple[Any, ...], dict[str, Any]] = {}
         self._line = self.bar.add_task("")
 
-    def run(self, tasks: Sequence[str], arms: Sequence[Arm]) -> list[tuple[Record, float]]:
+    def run(
+        self, tasks: Sequence[str], conditions: Sequence[Condition]
+    ) -> list[tuple[Record, float]]:
         """Return the record of every job, in order, and the seconds that it took.
 
         Raises:
             ValueError: an env lacks what a cell changes, or a policy does not fit it.
         """
+        for condition in conditions:
+            self._identities[_key(condition)] = _identity(condition)
         jobs = [
-            (task, cell, arm)
+            (task, cell, condition)
             for task in tasks
             for cell in self.cells
-            for arm in arms
-            if arm.task in (None, task)
+            for condition in conditions
+            if condition.task in (None, task)
         ]
         missing = [job for job in jobs if self._finished(*job) is None]
         done = len(self.seeds) * (len(jobs) - len(missing))
@@ -79,7 +88,7 @@ class Runner:
                 self._run_cell(task, cell, [job[2] for job in jobs if job[:2] == (task, cell)])
         return [finished for job in jobs if (finished := self._finished(*job)) is not None]
 
-    def frames(self, tasks: Sequence[str], arms: Sequence[Arm]) -> list[dict[str, str]]:
+    def frames(self, tasks: Sequence[str], conditions: Sequence[Condition]) -> list[dict[str, str]]:
         """Where the pictures of each cell lie: the first frame, raw and of each stem."""
         return [
             {
@@ -91,44 +100,56 @@ class Runner:
             }
             for task in tasks
             for cell in self.cells
-            for stem, label in _stems([arm for arm in arms if arm.task in (None, task)]).items()
+            for stem, label in _stems(
+                [condition for condition in conditions if condition.task in (None, task)]
+            ).items()
             for path in sorted(self._pictures(task, cell, stem).glob("*.png"))
         ]
 
-    def _run_cell(self, task: str, cell: str, arms: Sequence[Arm]) -> None:
-        """Play all arms that have no file yet in one vector env, and save the first frames."""
-        todo = [arm for arm in arms if self._finished(task, cell, arm) is None]
-        unseen = [stem for stem in _stems(arms) if not self._pictures(task, cell, stem).is_dir()]
+    def _run_cell(self, task: str, cell: str, conditions: Sequence[Condition]) -> None:
+        """Play what has no file yet in one vector env, and save the first frames."""
+        todo = [
+            condition for condition in conditions if self._finished(task, cell, condition) is None
+        ]
+        unseen = [
+            stem for stem in _stems(conditions) if not self._pictures(task, cell, stem).is_dir()
+        ]
         if not (todo or unseen):
             return
         where = (task, self.env_kwargs[task], self.cells[cell], self.split, self.num_envs)
         with open_vector_env(*where) as venv:
             for stem in unseen:
                 self._save_first_frames(venv, stem, self._pictures(task, cell, stem))
-            for arm in todo:
-                self.bar.update(self._line, description=f"{short_name(task)} {cell} {arm.name}")
-                self._play(venv, task, cell, arm)
+            for condition in todo:
+                self.bar.update(
+                    self._line, description=f"{short_name(task)} {cell} {condition.name}"
+                )
+                self._play(venv, task, cell, condition)
 
-    def _play(self, venv: VectorEnv[Any, Any, Any], task: str, cell: str, arm: Arm) -> None:
+    def _play(
+        self, venv: VectorEnv[Any, Any, Any], task: str, cell: str, condition: Condition
+    ) -> None:
         try:
+            policy = condition.load()
+            self._check_unchanged(condition)
             episodes = play(
                 venv,
-                arm.load(),
+                policy,
                 self.seeds,
-                stem=arm.stem,
+                stem=condition.stem,
                 device=self.device,
                 success_return=self.success_return,
                 each_episode=self._advance,
             )
         except Exception as error:
             error.add_note(
-                f"while arm {arm.name!r} played {task} in the cell {cell}; the cells that are "
-                f"finished are kept in {self.folder}: run the same again to go on"
+                f"while condition {condition.name!r} played {task} in the cell {cell}; the cells "
+                f"that are finished are kept in {self.folder}: run the same again to go on"
             )
             raise
         record = Record(
-            arm=arm.name,
-            training_seed=arm.training_seed,
+            condition=condition.name,
+            training_seed=condition.training_seed,
             task=task,
             cell=cell,
             seeds=self.seeds,
@@ -137,8 +158,17 @@ class Runner:
             returns=episodes.returns,
             ms_per_step=episodes.ms_per_step,
         )
-        settings = self._settings(task, cell, arm)
-        self._files.write(self._file(task, cell, arm), record, settings, episodes.seconds)
+        settings = self._settings(task, cell, condition)
+        self._files.write(self._file(task, cell, condition), record, settings, episodes.seconds)
+
+    def _check_unchanged(self, condition: Condition) -> None:
+        """The cell goes into a file of what the policy was when the evaluation began."""
+        before = self._identities[_key(condition)]
+        if before["content"] is not None and condition.identity() != before:
+            raise ValueError(
+                f"the policy {condition.policy!r} was changed while the evaluation ran; its cells "
+                "would not be those of one policy"
+            )
 
     def _advance(self) -> None:
         self.bar.advance(self._line)
@@ -162,24 +192,25 @@ class Runner:
         shutil.rmtree(temporary, ignore_errors=True)
 
     def _pictures(self, task: str, cell: str, stem: StemConfig | None) -> Path:
-        settings = self._condition(task, cell) | {"stem": self._fingerprint(stem)}
+        settings = self._cell_settings(task, cell) | {"stem": self._fingerprint(stem)}
         return self.folder / "frames" / short_name(task) / f"{cell}-{digest_of(settings)}"
 
-    def _finished(self, task: str, cell: str, arm: Arm) -> tuple[Record, float] | None:
-        return self._files.read(self._file(task, cell, arm))
+    def _finished(self, task: str, cell: str, condition: Condition) -> tuple[Record, float] | None:
+        return self._files.read(self._file(task, cell, condition))
 
-    def _file(self, task: str, cell: str, arm: Arm) -> Path:
-        return self._files.path(arm.name, task, cell, self._settings(task, cell, arm))
+    def _file(self, task: str, cell: str, condition: Condition) -> Path:
+        return self._files.path(condition.name, task, cell, self._settings(task, cell, condition))
 
-    def _settings(self, task: str, cell: str, arm: Arm) -> dict[str, Any]:
+    def _settings(self, task: str, cell: str, condition: Condition) -> dict[str, Any]:
         """All that decides a record: a file with other settings is another file."""
-        return self._condition(task, cell) | {
-            "arm": arm.name,
-            **arm.identity(),
-            "fingerprint": self._fingerprint(arm.stem),
+        return self._cell_settings(task, cell) | {
+            "condition": condition.name,
+            **self._identities[_key(condition)],
+            "depends": self.depends,
+            "fingerprint": self._fingerprint(condition.stem),
         }
 
-    def _condition(self, task: str, cell: str) -> dict[str, Any]:
+    def _cell_settings(self, task: str, cell: str) -> dict[str, Any]:
         return {
             "task": task,
             "cell": cell,
@@ -194,9 +225,26 @@ class Runner:
         return None if stem is None else self.fingerprints[stem]
 
 
-def _stems(arms: Sequence[Arm]) -> dict[StemConfig | None, str]:
-    """The distinct stems, and the first arm that has each; no stem is there always, as "raw"."""
+def _key(condition: Condition) -> tuple[Any, ...]:
+    return (condition.name, condition.training_seed, condition.task)
+
+
+def _identity(condition: Condition) -> dict[str, Any]:
+    identity = condition.identity()
+    if identity["content"] is None:
+        warnings.warn(
+            f"the state of the policy of condition {condition.name!r} cannot be told, so its cells "
+            "are played again by every evaluation; name it, as 'module:function:PATH', to go on "
+            "where one was stopped",
+            stacklevel=2,
+        )
+        identity["run"] = uuid.uuid4().hex
+    return identity
+
+
+def _stems(conditions: Sequence[Condition]) -> dict[StemConfig | None, str]:
+    """The distinct stems, and the first condition of each; no stem is there always, as "raw"."""
     found: dict[StemConfig | None, str] = {None: RAW}
-    for arm in arms:
-        found.setdefault(arm.stem, arm.name)
+    for condition in conditions:
+        found.setdefault(condition.stem, condition.name)
     return found

@@ -1,9 +1,7 @@
-"""Arms of an evaluation: a policy, and the stem that its observations go through at test time."""
+"""Conditions of an evaluation: a policy, and the stem that its observations pass through."""
 
 from __future__ import annotations
 
-import hashlib
-import importlib
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemob_wrappers.config import StemConfig
+from stemob_wrappers.evaluation.content import (
+    callable_content,
+    import_fresh,
+    module_content,
+    path_content,
+)
+from stemob_wrappers.work import digest
 
 Policy = Callable[[Any], Any]
 """From a batch of observations, as a vector env gives them, to actions [N, ...].
@@ -23,7 +28,7 @@ If it has ``reset(mask)``, mask bool [N], that is called whenever those envs beg
 """
 
 RAW = "raw"
-"""What an arm without a stem is called."""
+"""What a condition without a stem is called."""
 
 SB3_ALGORITHMS = ("A2C", "DDPG", "DQN", "PPO", "SAC", "TD3")
 _FORMS = (
@@ -34,11 +39,11 @@ _FORMS = (
 
 
 @dataclass(frozen=True)
-class Arm:
+class Condition:
     """One way of acting that is compared with others.
 
     Attributes:
-        name: what tables call it; arms of one name differ in training seed or task only.
+        name: what tables call it; conditions of one name differ in training seed or task only.
         policy: a callable, used as it is, or a name as :func:`load_policy` takes it, loaded anew
             for each cell so that no cell depends on those before it.
         stem: the stem that frames go through at test time; None leaves them raw.
@@ -50,7 +55,7 @@ class Arm:
         TypeError: a policy that is neither a callable nor a name.
 
     Example:
-        >>> Arm("raw", "my_policies:grasp").stem is None
+        >>> Condition("raw", "my_policies:grasp").stem is None
         True
     """
 
@@ -62,10 +67,10 @@ class Arm:
 
     def __post_init__(self) -> None:
         if not self.name.strip():
-            raise ValueError("an arm needs a name that tables can show, received an empty one")
+            raise ValueError("a condition needs a name that tables can show, received an empty one")
         if not (isinstance(self.policy, str) or callable(self.policy)):
             raise TypeError(
-                f"the policy of arm {self.name!r} must be a callable or {_FORMS}, "
+                f"the policy of condition {self.name!r} must be a callable or {_FORMS}, "
                 f"received {self.policy!r}"
             )
 
@@ -78,24 +83,30 @@ class Arm:
         return load_policy(self.policy) if isinstance(self.policy, str) else self.policy
 
     def identity(self) -> dict[str, Any]:
-        """What decides the arm's actions, as JSON: to know a finished cell again.
+        """What decides its actions, as JSON: to know a finished cell again.
 
-        Of a policy with a file its content counts, not where it lies; of a callable no more can be
-        known than what it is called.
+        Of a policy with a name those are its source files, those of the modules that it imports
+        from the same package or folder, and what lies at the path that it loads; of a callable its
+        code and state. Files count by their content, not by where they lie. ``content`` is None for
+        a callable whose state cannot be told, such as one that holds a network: its cells are
+        played again by every evaluation.
+
+        Raises:
+            ValueError, OSError, ImportError: it cannot be loaded.
         """
         if isinstance(self.policy, str):
-            policy, digest = _digest(self.policy)
+            policy, content = _content_of_name(self.policy)
         else:
-            policy, digest = _qualified_name(self.policy), None
+            policy, content = _qualified_name(self.policy), callable_content(self.policy)
         return {
             "policy": policy,
-            "digest": digest,
+            "content": None if content is None else digest(content),
             "stem": None if self.stem is None else self.stem.to_dict(),
             "training_seed": self.training_seed,
         }
 
     def describe(self, fingerprint: str | None) -> dict[str, Any]:
-        """The arm's entry in a table of results, as JSON."""
+        """The condition's entry in a table of results, as JSON."""
         named = self.policy if isinstance(self.policy, str) else _qualified_name(self.policy)
         return {
             "name": self.name,
@@ -107,8 +118,8 @@ class Arm:
         }
 
 
-def cross(policies: Sequence[str], stems: Sequence[str], config: StemConfig) -> list[Arm]:
-    """An arm for every policy under every stem.
+def cross(policies: Sequence[str], stems: Sequence[str], config: StemConfig) -> list[Condition]:
+    """A condition for every policy under every stem.
 
     Args:
         policies: names, as :func:`load_policy` takes them.
@@ -119,13 +130,13 @@ def cross(policies: Sequence[str], stems: Sequence[str], config: StemConfig) -> 
         ValueError: no policy.
 
     Example:
-        >>> [arm.name for arm in cross(["lift:act"], ["raw", "embedded"], StemConfig())]
+        >>> [condition.name for condition in cross(["lift:act"], ["raw", "embedded"], StemConfig())]
         ['raw', 'embedded']
     """
     if not policies:
         raise ValueError(f"name at least one policy: {_FORMS}")
     return [
-        Arm(
+        Condition(
             name=stem if len(policies) == 1 else f"{policy}, {stem}",
             policy=policy,
             stem=None if stem == RAW else config.replace(backbone=stem),
@@ -153,12 +164,9 @@ def load_policy(name: str) -> Policy:
         >>> load_policy("numpy:zeros_like").__name__
         'zeros_like'
     """
-    module, separator, rest = name.partition(":")
-    if not (module and separator and rest):
-        raise ValueError(f"a policy is named {_FORMS}, received {name!r}")
-    if rest.endswith(".zip") and ":" not in rest:
-        return _load_sb3(module, Path(rest))
-    function_name, _, path = rest.partition(":")
+    module, function_name, path = _parts(name)
+    if not function_name:
+        return _load_sb3(module, Path(path))
     function = getattr(_import(module), function_name, None)
     if not callable(function):
         raise ValueError(f"{module} has no function {function_name!r}, which {name!r} asks for")
@@ -173,6 +181,27 @@ def load_policy(name: str) -> Policy:
             f"actions, received {policy!r}"
         )
     return policy
+
+
+def _parts(name: str) -> tuple[str, str, str]:
+    """Module, function and path of a policy's name; no function for a Stable-Baselines3 model."""
+    module, separator, rest = name.partition(":")
+    if not (module and separator and rest):
+        raise ValueError(f"a policy is named {_FORMS}, received {name!r}")
+    if rest.endswith(".zip") and ":" not in rest:
+        return module, "", rest
+    function, _, path = rest.partition(":")
+    return module, function, path
+
+
+def _content_of_name(name: str) -> tuple[str, list[Any]]:
+    """A policy's name without places, and the content of all that it is made of."""
+    module, function, path = _parts(name)
+    content = [module_content(_import(module)) if function else None]
+    if path:
+        content.append(path_content(Path(path)))
+    place = Path(module).name if module.endswith(".py") else module
+    return f"{place}:{function}", content
 
 
 class Sb3Policy:
@@ -223,7 +252,7 @@ def _import(name: str) -> ModuleType:
         if "" not in sys.path and str(Path.cwd()) not in sys.path:
             sys.path.insert(0, str(Path.cwd()))  # as `python -m` has it
         try:
-            return importlib.import_module(name)
+            return import_fresh(name)
         except ModuleNotFoundError as error:
             raise ImportError(
                 f"{error}; a module is found from the folder that the command runs in, a file by "
@@ -235,27 +264,13 @@ def _import(name: str) -> ModuleType:
     # As `python file.py` has it: the scripts beside it can be imported.
     if str(path.parent) not in sys.path:
         sys.path.insert(0, str(path.parent))
-    module = importlib.import_module(path.stem)
+    module = import_fresh(path.stem)
     if Path(getattr(module, "__file__", None) or "").resolve() != path:
         raise ImportError(
             f"{path} cannot be imported: another module is called {path.stem!r} already "
             f"({getattr(module, '__file__', 'built in')}); rename the file"
         )
     return module
-
-
-def _digest(name: str) -> tuple[str, str | None]:
-    """A policy's name without its path, and a hash of the file, or all files, at the path."""
-    before, _, last = name.rpartition(":")
-    path = Path(last)
-    if not before or not path.exists():
-        return name, None
-    digest = hashlib.blake2b(digest_size=16)
-    for file in [path] if path.is_file() else sorted(path.rglob("*")):
-        if file.is_file():
-            digest.update(str(file.relative_to(path)).encode())
-            digest.update(file.read_bytes())
-    return before, digest.hexdigest()
 
 
 def _qualified_name(policy: Policy) -> str:

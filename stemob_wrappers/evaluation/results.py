@@ -1,10 +1,9 @@
-"""Records of an evaluation, and the files they lie in: one for each finished cell of each arm."""
+"""Records of an evaluation, and the files they lie in, one for each finished cell."""
 
 from __future__ import annotations
 
 import csv
 import dataclasses
-import hashlib
 import json
 import os
 import re
@@ -14,26 +13,26 @@ from pathlib import Path
 from typing import Any
 
 from stemob_wrappers.evaluation.cells import short_name
-from stemob_wrappers.report.pairing import CLEAN
-from stemob_wrappers.work import _beside, write_text
+from stemob_wrappers.report.pairing import CLEAN, FORMAT, current_format
+from stemob_wrappers.work import digest, whole_file, write_text
 
-FORMAT = 1
-RESULTS_JSON, RESULTS_CSV, REPORT_HTML = "results.json", "results.csv", "report.html"
+RESULTS_JSON, RESULTS_CSV = "results.json", "results.csv"
+_LONGEST = 60  # characters of a name in a path; file systems take 255
 
 
 @dataclass(frozen=True)
 class Record:
-    """One arm in one cell of one task; lists have one entry an episode.
+    """One condition in one cell of one task; lists have one entry an episode.
 
     Attributes:
-        arm, training_seed, task, cell: which; the task is an env id, the cell a name.
-        seeds: reset seeds, the same for every arm.
+        condition, training_seed, task, cell: which; the task is an env id, the cell a name.
+        seeds: reset seeds, the same for every condition.
         successes, lengths, returns: what happened.
         ms_per_step: milliseconds a step of one env, by part: env, stem, policy. Differs
             from run to run; nothing else does.
     """
 
-    arm: str
+    condition: str
     training_seed: int
     task: str
     cell: str
@@ -70,19 +69,20 @@ class Results:
             ValueError: one of another format.
 
         Example:
-            >>> Results.read("results").records[0].success_rate # doctest: +SKIP
-            0.9
+            >>> _ = Path("results.json").write_text('{"format": 2, "records": []}')
+            >>> Results.read(".").records
+            []
         """
         path = Path(folder) / RESULTS_JSON
         if not path.is_file():
             raise FileNotFoundError(f"no {path}: run the evaluation to its end first")
         content = json.loads(path.read_text())
-        if content.get("format") != FORMAT:
+        if content.get("format") not in (1, FORMAT):
             raise ValueError(
-                f"{path} must have format {FORMAT}, received {content.get('format')!r}; "
+                f"{path} must have format {FORMAT} or 1, received {content.get('format')!r}; "
                 "evaluate again with this version"
             )
-        return cls(content, Path(folder))
+        return cls(current_format(content), Path(folder))
 
     @property
     def records(self) -> list[Record]:
@@ -104,16 +104,16 @@ class CellFiles:
     """Finished cells on disk; a cell that is made with other settings has another file.
 
     Args:
-        folder: where they lie, ``FOLDER/TASK/CELL/ARM-….json``.
+        folder: where they lie, ``FOLDER/TASK/CELL/CONDITION-….json``.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def path(self, arm: str, task: str, cell: str, settings: dict[str, Any]) -> Path:
-        """Where the file of an arm's cell is."""
-        name = f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', arm)}-{digest_of(settings)}.json"
-        return self.folder / short_name(task) / cell / name
+    def path(self, condition: str, task: str, cell: str, settings: dict[str, Any]) -> Path:
+        """Where the file of a condition's cell is."""
+        name = f"{file_name(condition)}-{digest_of(settings)}.json"
+        return self.folder / file_name(short_name(task)) / cell / name
 
     def read(self, path: Path) -> tuple[Record, float] | None:
         """A finished cell and the seconds it took; None if there is no whole file."""
@@ -124,9 +124,19 @@ class CellFiles:
             return None
 
     def write(self, path: Path, record: Record, settings: dict[str, Any], seconds: float) -> None:
-        """Write a finished cell; a reader never sees half a file."""
+        """Write a finished cell; a reader never sees half a file, also after a power cut."""
         content = {"record": dataclasses.asdict(record), "settings": settings, "seconds": seconds}
-        write_text(path, json.dumps(content) + "\n")
+        write_text(path, json.dumps(content) + "\n", sync=True)
+
+
+def file_name(name: str) -> str:
+    """A name as part of a file's: without special characters, and no longer than 60.
+
+    Example:
+        >>> file_name("runs/raw: $5")
+        'runs-raw-5'
+    """
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", name)[:_LONGEST]
 
 
 def digest_of(settings: dict[str, Any]) -> str:
@@ -136,8 +146,7 @@ def digest_of(settings: dict[str, Any]) -> str:
         >>> digest_of({"seed": 0}) == digest_of({"seed": 1})
         False
     """
-    text = json.dumps({"format": FORMAT, **settings}, sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+    return digest({"format": FORMAT, **settings}, size=6)
 
 
 def write_csv(records: Sequence[Record], path: Path) -> None:
@@ -147,7 +156,7 @@ def write_csv(records: Sequence[Record], path: Path) -> None:
             "task": record.task,
             "cell": record.cell,
             "perturbed": record.cell != CLEAN,
-            "arm": record.arm,
+            "condition": record.condition,
             "training_seed": record.training_seed,
             "episode": episode,
             "reset_seed": record.seeds[episode],
@@ -158,10 +167,11 @@ def write_csv(records: Sequence[Record], path: Path) -> None:
         for record in records
         for episode in range(len(record.seeds))
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _beside(path)
-    with temporary.open("w", newline="") as file:
+    with (
+        whole_file(path) as temporary,
+        # A name that came from the command line may hold bytes that are no text.
+        temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
         writer = csv.DictWriter(file, fieldnames=list(lines[0]) if lines else ["task"])
         writer.writeheader()
         writer.writerows(lines)
-    os.replace(temporary, path)

@@ -62,7 +62,7 @@ class Stopwatch(VectorWrapper[Any, Any, Any, Any, Any]):
 def open_vector_env(
     env_id: str, env_kwargs: dict[str, Any], cell: Cell | None, split: Split, num_envs: int
 ) -> Iterator[VectorEnv[Any, Any, Any]]:
-    """A vector env of worker processes under one condition, closed at the end whatever happens.
+    """A vector env of worker processes in one cell, closed at the end whatever happens.
 
     Its episodes begin at resets alone. Workers are spawned: OpenGL does not survive a fork.
     """

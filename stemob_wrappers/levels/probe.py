@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -9,6 +11,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from stemob_wrappers.augment import Augmentation
+
+TEST_SHARE = 0.2
 
 
 def probe_errors(
@@ -62,6 +66,54 @@ def probe_errors(
             found = (read * spread + centre).reshape(test_points.shape).numpy()
             errors.append(np.linalg.norm(found - test_points, axis=2).mean(0) * 100)
     return np.array(errors, np.float64)
+
+
+def reading_errors(
+    frames: NDArray[np.uint8],
+    points: NDArray[np.float32],
+    names: Sequence[str],
+    *,
+    seeds: int,
+    steps: int,
+    augment: Augmentation | None = None,
+) -> dict[str, float]:
+    """Train probes on clean frames and return their errors on held-out states, as fields of a row.
+
+    Args:
+        frames: uint8 [A, S, H, W, 3]; appearance 0 is the unchanged one.
+        points: float32 [S, P, 3], where things are, in m.
+        names: what the P points are.
+        seeds: how many probes; the errors are medians over them.
+        steps, augment: of each.
+
+    Returns:
+        errors in cm: ``clean_cm``, ``perturbed_cm`` with the lowest and the highest of the seeds,
+        and of the perturbed error that of the end effector and of the objects, NaN without any.
+    """
+    held_out = max(2, round(TEST_SHARE * frames.shape[1]))
+    train, tests = frames[0, :-held_out], [look[-held_out:] for look in frames]
+    known, asked = points[:-held_out], points[-held_out:]
+    errors = np.array(
+        [
+            probe_errors(train, known, tests, asked, seed=seed, steps=steps, augment=augment)
+            for seed in range(seeds)
+        ]
+    )  # [seeds, looks, points]
+    perturbed = errors[:, 1:].mean(axis=1)
+    effector = np.array([name == "end effector" for name in names])
+    overall = perturbed.mean(axis=1)
+    return {
+        "clean_cm": float(np.median(errors[:, 0].mean(axis=1))),
+        "perturbed_cm": float(np.median(overall)),
+        "perturbed_low_cm": float(overall.min()),
+        "perturbed_high_cm": float(overall.max()),
+        "effector_cm": _median_of(perturbed, effector),
+        "objects_cm": _median_of(perturbed, ~effector),
+    }
+
+
+def _median_of(errors: NDArray[np.float64], points: NDArray[np.bool_]) -> float:
+    return float(np.median(errors[:, points].mean(axis=1))) if points.any() else np.nan
 
 
 def _probe(outputs: int) -> nn.Module:

@@ -12,8 +12,10 @@ from rich.table import Table
 
 from stemob_wrappers.backbones.folder import read_schedule
 from stemob_wrappers.diffusion.schedule import level_table
-from stemob_wrappers.levels.study import Row, Study, recommend, run_study, study_pairs
+from stemob_wrappers.levels.rows import Row, recommend
+from stemob_wrappers.levels.study import Study, run_study, study_pairs
 from stemob_wrappers.pictures import grid, write_image
+from stemob_wrappers.report import check_installed
 from stemob_wrappers.stem.pipeline import StemPipeline
 
 GRID_LOOKS = 3
@@ -24,11 +26,7 @@ COLUMNS = (
 
 
 def print_table(backbones: Sequence[str], num_steps: int = 50) -> None:
-    """Print what the steps of backbones are as timesteps, alpha_bar and SNR.
-
-    Example:
-        >>> print_table(["embedded"], num_steps=10) # doctest: +SKIP
-    """
+    """Print what the steps of backbones are as timesteps, alpha_bar and SNR."""
     for backbone in backbones:
         table = Table("inversion_steps", "timestep", "alpha_bar", "SNR", title=backbone)
         for level in level_table(read_schedule(backbone), num_steps):
@@ -48,10 +46,8 @@ def report_study(study: Study, out: Path) -> list[Row]:
 
     Raises:
         ImportError: a package is missing that the env or the plot needs.
-
-    Example:
-        >>> report_study(Study("stemob/Lift-v0"), Path("levels")) # doctest: +SKIP
     """
+    check_installed()
     rows = run_study(study, out)
     print_study(rows)
     write_plot(rows, out / "levels.png")
@@ -94,15 +90,9 @@ def reasons(rows: Sequence[Row]) -> str:
 
 
 def write_plot(rows: Sequence[Row], path: Path) -> None:
-    """Draw error and convergence over the noise level.
+    """Draw error and convergence over the noise level; needs matplotlib."""
+    from matplotlib.figure import Figure
 
-    Raises:
-        ImportError: matplotlib is not installed.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("plots need matplotlib: pip install 'stemob_wrappers[report]'") from error
     figure = Figure(figsize=(10, 4), layout="constrained")
     errors, ratios = figure.subplots(1, 2)
     for name, line in _lines(rows).items():

@@ -9,13 +9,14 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
-from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
+from gymnasium.vector import VectorEnv, VectorWrapper
 from numpy.typing import NDArray
 
 from stemob_wrappers.perturb.corruptions import CORRUPTION_GROUPS, CORRUPTIONS
 from stemob_wrappers.perturb.names import Choice, FactorNames, choose, plain
 from stemob_wrappers.scene.textures import SPLITS
 from stemob_wrappers.splits import Split, draw_seed
+from stemob_wrappers.wrappers.episodes import EpisodeStarts
 from stemob_wrappers.wrappers.spaces import all_names, find_images, get, replace
 
 # Keeps this wrapper's draws apart from the env's own, which get the same seed.
@@ -129,8 +130,7 @@ class VectorPixelPerturbation(VectorWrapper[Any, Any, Any, Any, Any]):
         super().__init__(env)
         self._images = _find_images(env.single_observation_space)
         self._draws = [_Draws(factors, severity, seed, split) for _ in range(env.num_envs)]
-        self._mode = AutoresetMode(env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
-        self._ended: NDArray[np.bool_] = np.zeros(env.num_envs, bool)
+        self._starts = EpisodeStarts(env)
 
     @property
     def applied(self) -> list[dict[str, Any]]:
@@ -144,32 +144,22 @@ class VectorPixelPerturbation(VectorWrapper[Any, Any, Any, Any, Any]):
         options: dict[str, Any] | None = None,
     ) -> tuple[Any, dict[str, Any]]:
         """Reset the sub-envs, or those in ``options["reset_mask"]``, and draw their changes."""
-        mask = (options or {}).get("reset_mask")
-        options = None if options is None else dict(options)  # Gymnasium takes the mask out of it
+        own = None if options is None else dict(options)  # Gymnasium takes the mask out of it
         venv: Any = self.env  # whose reset takes one seed per env too
-        observations, infos = venv.reset(seed=seed, options=options)
-        if isinstance(seed, int | np.integer):
-            seed = [int(seed) + row for row in range(self.num_envs)]
-        began = np.ones(self.num_envs, bool) if mask is None else np.asarray(mask, bool)
-        self._begin(np.flatnonzero(began), seed)
-        self._ended = self._ended & ~began
+        observations, infos = venv.reset(seed=seed, options=own)
+        self._begin(*self._starts.reset(seed, options))
         return _change(observations, self._images, self._draws), infos
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Step the sub-envs and change what they observe, final observations included."""
         observations, rewards, terminations, truncations, infos = self.env.step(actions)
-        ended = np.asarray(terminations, bool) | np.asarray(truncations, bool)
         if "final_obs" in infos:  # of the episodes that end here, so before others begin
             final = np.full(self.num_envs, None, object)
             for row, observation in enumerate(infos["final_obs"]):
                 if observation is not None:
                     final[row] = _change(observation, self._images, [self._draws[row]])
             infos = {**infos, "final_obs": final}
-        if self._mode == AutoresetMode.SAME_STEP:
-            self._begin(np.flatnonzero(ended))
-        elif self._mode == AutoresetMode.NEXT_STEP:
-            self._begin(np.flatnonzero(self._ended))
-        self._ended = ended
+        self._begin(self._starts.step(terminations, truncations))
         changed = _change(observations, self._images, self._draws)
         return changed, rewards, terminations, truncations, infos
 

@@ -66,6 +66,8 @@ class ScenePerturbation(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         >>> env.close()
     """
 
+    passes_observation = True  # as it is: what changes is the scene
+
     def __init__(
         self,
         env: gym.Env[Any, Any],

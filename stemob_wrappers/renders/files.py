@@ -7,23 +7,15 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-
-class Plan(Protocol):
-    """Says what one scene file holds: a dataclass of plain values that can render it."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    @property
-    def index(self) -> int: ...
-
-    def render(self) -> Scene: ...
+from stemob_wrappers.renders.plans import ScenePlan
+from stemob_wrappers.work import whole_file
 
 
 @dataclass(frozen=True)
@@ -31,9 +23,11 @@ class Scene:
     """One scene as read from its file.
 
     Attributes:
-        frames: uint8 ``[S, A, H, W, 3]``, RGB: by state and appearance; look 0 is the nominal.
-        states: float32 ``[S, D]``: camera (position, quaternion, fovy in degrees), then qpos.
-        metadata: the plan's fields, and the seed and textures of each appearance.
+        frames: uint8 ``[S, A, H, W, 3]``, RGB: by state and appearance; appearance 0 is the
+            nominal one.
+        states: float32 ``[S, D]``: camera (position, quaternion, fovy in degrees), then qpos; of an
+            env the positions of hand and objects in m.
+        metadata: the plan's fields and what was drawn.
     """
 
     frames: NDArray[np.uint8]
@@ -41,47 +35,59 @@ class Scene:
     metadata: dict[str, Any]
 
 
-def scene_path(plan: Plan, folder: Path) -> Path:
-    """Where a folder has the scene of a plan."""
+def scene_path(plan: ScenePlan, folder: Path) -> Path:
+    """Where a folder has the scene of a plan.
+
+    Example:
+        >>> from stemob_wrappers.renders.plans import plan_scenes
+        >>> scene_path(plan_scenes(1)[0], Path("scenes")).name
+        'scene-00000.safetensors'
+    """
     return folder / f"scene-{plan.index:05d}.safetensors"
 
 
-def write_scene(plan: Plan, folder: Path) -> Path:
-    """Render a scene into its file; the file appears under its name only when it is whole."""
-    scene = plan.render()
+def write_scene(scene: Scene, path: Path) -> None:
+    """Write a scene's file whole or not at all.
+
+    Example:
+        >>> scene = Scene(np.zeros((2, 3, 8, 8, 3), np.uint8), np.zeros((2, 9), np.float32), {})
+        >>> write_scene(scene, Path("scenes/scene-00000.safetensors"))
+        >>> load_scene("scenes/scene-00000.safetensors").frames.shape
+        (2, 3, 8, 8, 3)
+    """
     # One metadata entry, so that the bytes do not depend on the order of a hash map.
     payload = save(
         {"frames": scene.frames, "states": scene.states},
         metadata={"scene": json.dumps(scene.metadata, sort_keys=True)},
     )
-    path = scene_path(plan, folder)
-    partial = folder / f".{path.name}.{os.getpid()}.partial"
-    try:
-        partial.write_bytes(payload)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+    with whole_file(path) as temporary:
+        temporary.write_bytes(payload)
 
 
-def is_done(plan: Plan, folder: Path) -> bool:
+def is_done(plan: ScenePlan, folder: Path) -> bool:
     """Whether the plan's file is there and whole.
 
     Raises:
-        ValueError: the file is whole but was rendered from another plan.
+        ValueError: the file is whole, but of another plan or of another format.
     """
     path = scene_path(plan, folder)
     if not path.exists():
         return False
     try:
-        metadata = _read_metadata(path)
+        found = _read_metadata(path)
     except SafetensorError:
         return False  # cut short: render it again
-    found = {name: metadata.get(name) for name in asdict(plan)}
-    if found != asdict(plan):
+    advice = f"choose another folder, or remove the scenes in {folder}"
+    if found.get("format") != plan.format:
         raise ValueError(
-            f"{path} was rendered with other settings: it has {found}, the run asks for"
-            f" {asdict(plan)}. Choose another folder or remove the files."
+            f"{path} was drawn by code of format {found.get('format', 'unknown')}, this version "
+            f"draws format {plan.format}, which looks different: {advice}"
+        )
+    wanted = asdict(plan)
+    if other := {name: found.get(name) for name in wanted if found.get(name) != wanted[name]}:
+        raise ValueError(
+            f"{path} was rendered with other settings: it has {other}, the run asks for "
+            f"{ {name: wanted[name] for name in other} }; {advice}"
         )
     return True
 
@@ -93,7 +99,9 @@ def load_scenes(folder: str | Path) -> Iterator[Scene]:
         ValueError: the folder holds no scene, or a file is damaged.
 
     Example:
-        >>> for scene in load_scenes("scenes"):  # doctest: +SKIP
+        >>> still = Scene(np.zeros((2, 3, 8, 8, 3), np.uint8), np.zeros((2, 9), np.float32), {})
+        >>> write_scene(still, Path("scenes/scene-00000.safetensors"))
+        >>> for scene in load_scenes("scenes"):
         ...     nominal, changed = scene.frames[:, 0], scene.frames[:, 1:]
     """
     paths = sorted(Path(folder).glob("scene-*.safetensors"))

@@ -1,19 +1,25 @@
-"""What the arms did, arranged so that episodes can be compared: complete, and paired."""
+"""What the conditions did, arranged so that episodes can be compared: complete, and paired."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+FORMAT = 2
+"""Of results.json."""
+
+CLEAN = "clean"
+"""The name of the nominal scene, which is the first cell of every evaluation."""
+
 
 class Outcomes(Protocol):
-    """What one arm did in one cell of one task; the lists have an entry for each episode."""
+    """What one condition did in one cell of one task; the lists have an entry for each episode."""
 
     @property
-    def arm(self) -> str: ...
+    def condition(self) -> str: ...
     @property
     def training_seed(self) -> int: ...
     @property
@@ -31,10 +37,10 @@ class Outcomes(Protocol):
 
 
 class Table:
-    """Records by arm, task, training seed and cell, complete and of equal episodes.
+    """Records by condition, task, training seed and cell, complete and of equal episodes.
 
     Args:
-        records: in the order that arms, tasks and cells are to have.
+        records: in the order that conditions, tasks and cells are to have.
 
     Raises:
         ValueError: no records, a cell twice or missing, or other episodes in one cell than in the
@@ -44,19 +50,19 @@ class Table:
     def __init__(self, records: Sequence[Outcomes]) -> None:
         if not records:
             raise ValueError("need at least one record to summarise, received none")
-        self.arms = list(dict.fromkeys(record.arm for record in records))
+        self.conditions = list(dict.fromkeys(record.condition for record in records))
         self.tasks = list(dict.fromkeys(record.task for record in records))
         self.cells = list(dict.fromkeys(record.cell for record in records))
         self.seeds: dict[tuple[str, str], list[int]] = {}
         self.records: dict[tuple[str, str, int, str], Outcomes] = {}
         episodes: dict[str, tuple[str, list[int]]] = {}
         for record in records:
-            key = (record.arm, record.task, record.training_seed, record.cell)
-            named = "arm {!r}, {}, training seed {}, cell {!r}".format(*key)
+            key = (record.condition, record.task, record.training_seed, record.cell)
+            named = "condition {!r}, {}, training seed {}, cell {!r}".format(*key)
             if key in self.records:
                 raise ValueError(f"each cell may be there once, received another record of {named}")
             self.records[key] = record
-            seeds = self.seeds.setdefault((record.arm, record.task), [])
+            seeds = self.seeds.setdefault((record.condition, record.task), [])
             if record.training_seed not in seeds:
                 seeds.append(record.training_seed)
             first, expected = episodes.setdefault(record.task, (named, list(record.seeds)))
@@ -65,13 +71,13 @@ class Table:
                     f"all cells of a task need the same reset seeds to be paired; {named} has "
                     f"others than {first}: {list(record.seeds)} and {expected}"
                 )
-        for (arm, task), seeds in self.seeds.items():
+        for (condition, task), seeds in self.seeds.items():
             for seed in seeds:
-                missing = [c for c in self.cells if (arm, task, seed, c) not in self.records]
+                missing = [c for c in self.cells if (condition, task, seed, c) not in self.records]
                 if missing:
                     raise ValueError(
-                        f"arm {arm!r}, {task}, training seed {seed} lacks the cells "
-                        f"{', '.join(missing)}; evaluate them, or leave this arm out"
+                        f"condition {condition!r}, {task}, training seed {seed} lacks the cells "
+                        f"{', '.join(missing)}; evaluate them, or leave this condition out"
                     )
 
     @property
@@ -81,14 +87,24 @@ class Table:
         clean = [cell for cell in self.cells if cell == CLEAN]
         return {"train": clean, "gen": perturbed, "all": self.cells if clean else []}
 
+    def shared_seeds(
+        self, condition: str, other: str, tasks: Sequence[str]
+    ) -> dict[str, list[int]] | None:
+        """By task: the training seeds that both have; None where they share none of a task."""
+        shared = {
+            task: [s for s in self.seeds[condition, task] if s in self.seeds.get((other, task), [])]
+            for task in tasks
+        }
+        return shared if all(shared.values()) else None
+
     def scores(
-        self, arm: str, seeds: Mapping[str, Sequence[int]], cells: Sequence[str]
+        self, condition: str, seeds: Mapping[str, Sequence[int]], cells: Sequence[str]
     ) -> dict[str, NDArray[np.float64]]:
         """By task: the mean over the cells of what each episode brought, [seeds, episodes]."""
         return {
             task: np.mean(
                 [
-                    [self.records[arm, task, seed, cell].successes for seed in chosen]
+                    [self.records[condition, task, seed, cell].successes for seed in chosen]
                     for cell in cells
                 ],
                 axis=0,
@@ -97,5 +113,24 @@ class Table:
         }
 
 
-CLEAN = "clean"
-"""The name of the nominal scene, which is the first cell of every evaluation."""
+def current_format(results: Mapping[str, Any]) -> dict[str, Any]:
+    """Results of any format in the present one: conditions were called arms in format 1.
+
+    Example:
+        >>> current_format({"arms": [], "records": [{"arm": "raw"}]})
+        {'conditions': [], 'records': [{'condition': 'raw'}]}
+    """
+
+    def renamed(part: Mapping[str, Any]) -> dict[str, Any]:
+        names = {"arm": "condition", "arms": "conditions"}
+        return {names.get(name, name): value for name, value in part.items()}
+
+    found = renamed(results)
+    if "format" in found:
+        found["format"] = FORMAT
+    if "records" in found:
+        found["records"] = [renamed(record) for record in found["records"]]
+    if "summary" in found:
+        rows = [renamed(row) for row in found["summary"]["rows"]]
+        found["summary"] = {**found["summary"], "rows": rows}
+    return found

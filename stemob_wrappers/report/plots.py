@@ -15,7 +15,9 @@ Row = Mapping[str, Any]
 Interval = Mapping[str, float]
 
 _INK, _GREY, _BLUE, _GREEN, _RED = "#1c2530", "#8a97a5", "#2660a4", "#10703c", "#b3261e"
-# Names of arms are no formulas, and the same results give the same bytes.
+_LONGEST = 52  # characters of a label, beside which a plot still has room
+
+# Names are no formulas, and the same results give the same bytes.
 _STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 10,
@@ -32,12 +34,12 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-def plot_arms(rows: Sequence[Row], reference: str) -> bytes:
-    """Train and Gen of every arm, and beside them how far Gen lies from the reference's.
+def plot_groups(rows: Sequence[Row], reference: str) -> bytes:
+    """Train and Gen of every condition, and beside them how far Gen lies from the reference's.
 
     Args:
         rows: of one block of a summary, as `statistics.summarise` gives them.
-        reference: name of the arm that differences are taken to.
+        reference: name of the condition that differences are taken to.
 
     Returns:
         an SVG file.
@@ -46,7 +48,9 @@ def plot_arms(rows: Sequence[Row], reference: str) -> bytes:
         ImportError: matplotlib is not installed.
 
     Example:
-        >>> plot_arms(summary["rows"], "raw")[:5] # doctest: +SKIP
+        >>> rate = {"value": 0.5, "low": 0.2, "high": 0.8}
+        >>> row = {"condition": "raw", "train": rate, "gen": rate, "difference": None}
+        >>> plot_groups([row], "raw")[:5]
         b'<?xml'
     """
     with _style():
@@ -62,12 +66,12 @@ def plot_arms(rows: Sequence[Row], reference: str) -> bytes:
             if found:
                 _intervals(differences, [found], _side(found), "D", offset=index)
         differences.axvline(0, color=_GREY, lw=1)
-        differences.set_xlabel(f"Gen, points above {reference}")
+        differences.set_xlabel(f"Gen, points above {_label(reference)}")
         return _svg(figure)
 
 
 def plot_cells(rows: Sequence[Row], cells: Sequence[str]) -> bytes:
-    """The rate of every arm in each cell, one panel a cell.
+    """The rate of every condition in each cell, one panel a cell.
 
     Args:
         rows: of one block of a summary.
@@ -80,7 +84,8 @@ def plot_cells(rows: Sequence[Row], cells: Sequence[str]) -> bytes:
         ImportError: matplotlib is not installed.
 
     Example:
-        >>> plot_cells(summary["rows"], ["clean"])[:5] # doctest: +SKIP
+        >>> clean = {"rate": 0.5, "low": 0.2, "high": 0.8}
+        >>> plot_cells([{"condition": "raw", "cells": {"clean": clean}}], ["clean"])[:5]
         b'<?xml'
     """
     with _style():
@@ -89,7 +94,7 @@ def plot_cells(rows: Sequence[Row], cells: Sequence[str]) -> bytes:
             found = [{**row["cells"][cell], "value": row["cells"][cell]["rate"]} for row in rows]
             _intervals(panel, found, _BLUE, "o")
             _percent_axis(panel)
-            panel.set_title(cell, fontsize=10, loc="left")
+            panel.set_title(_label(cell), fontsize=10, loc="left")
         return _svg(figure)
 
 
@@ -99,6 +104,12 @@ def _style() -> AbstractContextManager[None]:
     except ImportError as error:
         raise ImportError("plots need matplotlib: pip install 'stemob_wrappers[report]'") from error
     return rc_context(_STYLE)
+
+
+def _label(name: str) -> str:
+    """A name that a plot can show: no control characters, and its middle left out if it is long."""
+    shown = "".join(sign if sign.isprintable() else "�" for sign in name)
+    return shown if len(shown) <= _LONGEST else f"{shown[:24]} … {shown[-24:]}"
 
 
 def _side(interval: Interval) -> str:
@@ -111,12 +122,12 @@ def _side(interval: Interval) -> str:
 def _figure(
     rows: Sequence[Row], columns: int, ratios: Sequence[float] | None = None
 ) -> tuple[Figure, Sequence[Axes]]:
-    """Panels side by side that share the arms, from top to bottom as in the table."""
+    """Panels side by side that share the conditions, from top to bottom as in the table."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11.6, 1.15 + 0.36 * len(rows)), layout="constrained")
     panels = figure.subplots(1, columns, sharey=True, squeeze=False, width_ratios=ratios)[0]
-    panels[0].set_yticks(range(len(rows)), [row["arm"] for row in rows])
+    panels[0].set_yticks(range(len(rows)), [_label(row["condition"]) for row in rows])
     panels[0].set_ylim(len(rows) - 0.5, -0.5)
     for panel in panels:
         panel.tick_params(axis="y", length=0)

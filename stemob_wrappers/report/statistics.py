@@ -1,19 +1,19 @@
 """How sure a success rate is: intervals of rates, of means over cells, and of paired differences.
 
-Every arm meets the same episodes, so arms are compared episode by episode. What could have come out
-otherwise is resampled: which tasks, which training seeds of a task, which episodes of a task. The
-cells are not: Gen is defined as the mean of just these.
+Every condition meets the same episodes, so conditions are compared episode by episode. What could
+have come out otherwise is resampled: which tasks, which training seeds of a task, which episodes of
+a task. The cells are not: Gen is defined as the mean of just these.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 from stemob_wrappers.report.pairing import CLEAN, Outcomes, Table
 
@@ -57,14 +57,8 @@ def wilson_interval(successes: int, episodes: int, confidence: float = 0.95) -> 
             f"{episodes}"
         )
     _check_confidence(confidence)
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    rate, shrink = successes / episodes, 1 + z**2 / episodes
-    centre = (rate + z**2 / (2 * episodes)) / shrink
-    half = z / shrink * (rate * (1 - rate) / episodes + z**2 / (4 * episodes**2)) ** 0.5
-    # Exact at both ends, where rounding could leave the rate outside by a hair.
-    low = 0.0 if successes == 0 else max(centre - half, 0.0)
-    high = 1.0 if successes == episodes else min(centre + half, 1.0)
-    return Interval(rate, low, high)
+    interval = binomtest(successes, episodes).proportion_ci(confidence, method="wilson")
+    return Interval(successes / episodes, float(interval.low), float(interval.high))
 
 
 def bootstrap(
@@ -143,7 +137,7 @@ def summarise(
     resamples: int = 10_000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Rates of every arm in every cell, and Train, Gen and All with differences to one arm.
+    """Rates of all conditions in all cells, Train, Gen and All, and differences to one condition.
 
     As in the Stem-OB paper (arXiv 2411.04919, section 5): *Train* is the nominal scene, *Gen* the
     mean over the perturbed cells, *All* the mean over all cells. Within a task a cell's rate, and
@@ -151,53 +145,59 @@ def summarise(
     else, and everything that is a mean over tasks, has a bootstrap interval.
 
     Args:
-        records: one for each arm, training seed, task and cell, as `results.Record` holds them.
-        reference: name of the arm that the others are compared with.
+        records: one for each condition, training seed, task and cell, as
+            `evaluation.Record` holds them.
+        reference: name of the condition that the others are compared with.
         confidence, resamples, seed: of the intervals.
 
     Returns:
-        plain JSON: ``{"reference", "confidence", "resamples", "rows": [{"task", "arm",
+        plain JSON: ``{"reference", "confidence", "resamples", "rows": [{"task", "condition",
         "training_seeds", "cells": {cell: {"successes", "episodes", "rate", "low", "high",
         "drop"}}, "train", "gen", "all", "difference": {"train", "gen", "all"}, "ms_per_step"}]}``.
         An interval is ``{"value", "low", "high"}`` or null where there is none. ``drop`` is clean
-        minus cell. The rows of task ``"all"``, means over the tasks, come first and leave out arms
-        that lack a task; with several tasks each has its own rows too. A difference is taken over
-        the training seeds that both arms have.
+        minus cell. The rows of task ``"all"``, means over the tasks, come first and leave out
+        conditions that lack a task; with several tasks each has its own rows too. A difference is
+        taken over the training seeds that both conditions have.
 
     Raises:
         ValueError: no records, no record of the reference, a cell twice or missing, or episodes
-            that differ between cells or arms, which therefore cannot be compared.
+            that differ between cells or conditions, which therefore cannot be compared.
 
     Example:
-        >>> summarise(results.records, reference="raw")["rows"][0]["gen"] # doctest: +SKIP
-        {'value': 0.4, 'low': 0.31, 'high': 0.5}
+        >>> from stemob_wrappers.evaluation import Record
+        >>> episodes = ([1, 2], [True, True], [9, 9], [1.0, 1.0], {})
+        >>> records = [Record("raw", 0, "Lift", cell, *episodes) for cell in ("clean", "texture-4")]
+        >>> summarise(records, reference="raw")["rows"][0]["gen"]
+        {'value': 1.0, 'low': 1.0, 'high': 1.0}
     """
     table = Table(records)
-    if reference not in table.arms:
+    if reference not in table.conditions:
         raise ValueError(
-            f"the reference {reference!r} is none of the arms: {', '.join(table.arms)}"
+            f"the reference {reference!r} is none of the conditions: {', '.join(table.conditions)}"
         )
     options = {"confidence": confidence, "resamples": resamples, "seed": seed}
     blocks = [(ALL_TASKS, table.tasks)]
     if len(table.tasks) > 1:
         blocks += [(task, [task]) for task in table.tasks]
     rows = [
-        {"task": block, "arm": arm, **_row(table, arm, tasks, reference, options)}
+        {"task": block, "condition": condition, **_row(table, condition, tasks, reference, options)}
         for block, tasks in blocks
-        for arm in table.arms
-        if all((arm, task) in table.seeds for task in tasks)
+        for condition in table.conditions
+        if all((condition, task) in table.seeds for task in tasks)
     ]
     settings = {"reference": reference, "confidence": confidence, "resamples": resamples}
     return {**settings, "rows": rows}
 
 
 def _row(
-    table: Table, arm: str, tasks: Sequence[str], reference: str, options: dict[str, Any]
+    table: Table, condition: str, tasks: Sequence[str], reference: str, options: dict[str, Any]
 ) -> dict[str, Any]:
-    seeds = {task: table.seeds[arm, task] for task in tasks}
-    cells = {cell: _cell(table, arm, seeds, cell, options) for cell in table.cells}
+    seeds = {task: table.seeds[condition, task] for task in tasks}
+    cells = {cell: _cell(table, condition, seeds, cell, options) for cell in table.cells}
     groups = {
-        name: _as_json(bootstrap(table.scores(arm, seeds, group), **options)) if group else None
+        name: _as_json(bootstrap(table.scores(condition, seeds, group), **options))
+        if group
+        else None
         for name, group in table.groups.items()
     }
     if CLEAN in cells:
@@ -208,16 +208,20 @@ def _row(
         "cells": cells,
         **groups,
         "difference": None
-        if arm == reference
-        else _difference(table, arm, tasks, reference, options),
-        "ms_per_step": _milliseconds(table, arm, seeds),
+        if condition == reference
+        else _difference(table, condition, tasks, reference, options),
+        "ms_per_step": _milliseconds(table, condition, seeds),
     }
 
 
 def _cell(
-    table: Table, arm: str, seeds: Mapping[str, Sequence[int]], cell: str, options: dict[str, Any]
+    table: Table,
+    condition: str,
+    seeds: Mapping[str, Sequence[int]],
+    cell: str,
+    options: dict[str, Any],
 ) -> dict[str, Any]:
-    scores = table.scores(arm, seeds, [cell])
+    scores = table.scores(condition, seeds, [cell])
     successes, episodes = (int(sum(map(count, scores.values()))) for count in (np.sum, np.size))
     if len(scores) == 1:
         rate, low, high = wilson_interval(successes, episodes, options["confidence"])
@@ -225,26 +229,25 @@ def _cell(
         rate, low, high = bootstrap(scores, **options)
     drop = None
     if cell != CLEAN and CLEAN in table.cells:
-        pairs = (table.scores(arm, seeds, [name]) for name in (CLEAN, cell))
+        pairs = (table.scores(condition, seeds, [name]) for name in (CLEAN, cell))
         drop = _as_json(paired_bootstrap(*pairs, **options))
     counts = {"successes": successes, "episodes": episodes}
     return {**counts, "rate": rate, "low": low, "high": high, "drop": drop}
 
 
 def _difference(
-    table: Table, arm: str, tasks: Sequence[str], reference: str, options: dict[str, Any]
+    table: Table, condition: str, tasks: Sequence[str], reference: str, options: dict[str, Any]
 ) -> dict[str, Any] | None:
-    """The arm minus the reference, where both have a training; None where they share none."""
-    shared = {
-        task: [s for s in table.seeds[arm, task] if s in table.seeds.get((reference, task), [])]
-        for task in tasks
-    }
-    if not all(shared.values()):
+    """The condition minus the reference, where both have a training; None where they share none."""
+    shared = table.shared_seeds(condition, reference, tasks)
+    if shared is None:
         return None
     return {
         name: _as_json(
             paired_bootstrap(
-                table.scores(arm, shared, group), table.scores(reference, shared, group), **options
+                table.scores(condition, shared, group),
+                table.scores(reference, shared, group),
+                **options,
             )
         )
         if group
@@ -253,10 +256,12 @@ def _difference(
     }
 
 
-def _milliseconds(table: Table, arm: str, seeds: Mapping[str, Sequence[int]]) -> dict[str, float]:
+def _milliseconds(
+    table: Table, condition: str, seeds: Mapping[str, Sequence[int]]
+) -> dict[str, float]:
     """Mean over control steps, by part."""
     chosen = [
-        table.records[arm, task, seed, cell]
+        table.records[condition, task, seed, cell]
         for task, trained in seeds.items()
         for seed in trained
         for cell in table.cells
@@ -273,7 +278,9 @@ Draw = tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]
 
 @lru_cache(maxsize=8)
 def _draws(shapes: tuple[tuple[int, int], ...], resamples: int, seed: int) -> tuple[Draw, ...]:
-    """For each task: where it was drawn, [resamples, tasks], and for each time the weights of its
+    """Draw tasks, training seeds and episodes again.
+
+    For each task: where it was drawn, [resamples, tasks], and for each time the weights of its
     training seeds and episodes, which say how often each was drawn.
 
     The mean of a drawn table is weights x table x weights. A summary asks for the same draws again

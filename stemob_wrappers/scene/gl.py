@@ -116,6 +116,7 @@ def _probe(backend: str) -> str:
     try:
         child = subprocess.run(
             [sys.executable, "-c", _PROBE],
+            check=False,
             env={**os.environ, "MUJOCO_GL": backend},
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -1,4 +1,4 @@
-"""Procedural textures drawn from a seed, and the one place that splits them by use.
+"""Procedural textures drawn from a seed; `stemob_wrappers.splits` says which are for what.
 
 Every family is a function of a random generator and a size. A texture is named by
 ``(family, seed, size)`` and comes out the same, byte for byte, each time. Patterns tile seamlessly
@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stemob_wrappers.splits import Split, draw_seed
+from stemob_wrappers.splits import SPLITS, Split, draw_seed
 
 Pixels = NDArray[np.uint8]
 Field = NDArray[np.float64]
@@ -328,14 +328,7 @@ FAMILIES: dict[str, Callable[[np.random.Generator, int], Field]] = {
         *(mosaic, ripples, arcs),
     )
 }
-"""Every family by name, in a fixed order; the last third is never trained on."""
-
-SPLITS: dict[Split, tuple[str, ...]] = {
-    "train": tuple(FAMILIES)[:12],
-    "dev": tuple(FAMILIES)[12:15],
-    "test": tuple(FAMILIES)[15:],
-}
-"""Families by split: backbones train on `train`, choices are made on `dev`, tables on `test`."""
+"""Every family by name, in a fixed order; the last third is never trained on, see `SPLITS`."""
 
 
 def make_texture(family: str, seed: int, size: int = 256) -> Pixels:

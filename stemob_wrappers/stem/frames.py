@@ -6,6 +6,7 @@ such frames lie in somebody's image array (channels first, float, stacked) and c
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -156,6 +157,16 @@ def to_float(array: Array, dtype: Any) -> Array:
     return array.to(dtype) / 255
 
 
+def as_numpy(array: Array) -> Array:
+    """Return a numpy array of a numpy array or a torch tensor on any device.
+
+    Example:
+        >>> as_numpy(np.zeros(2)).shape
+        (2,)
+    """
+    return array if _is_numpy(array) else array.numpy(force=True)
+
+
 def round_up(value: int, multiple: int) -> int:
     """Return the smallest multiple of ``multiple`` that is not below ``value``.
 
@@ -188,8 +199,51 @@ def _contiguous(array: Array) -> Array:
 MIN_SIDE = 8
 
 
-# Three-channel arrays that are no colour picture, told by a part of their name.
-NOT_COLOUR = ("depth", "segmentation", "mask", "normal", "flow")
+# Words of names that three-channel arrays have which are no colour picture.
+NOT_COLOUR = frozenset(
+    word + ending
+    for word in ("depth", "segmentation", "mask", "normal", "flow")
+    for ending in ("", "s")
+)
+
+
+def named_as_no_colour(name: str) -> bool:
+    """Whether a word of a name says depth, segmentation, mask, normal or flow.
+
+    Words end at everything that is no letter, and where a capital follows a small letter.
+
+    Example:
+        >>> [named_as_no_colour(name) for name in ("eye_depth0", "frontDepth", "flower_cam")]
+        [True, True, False]
+    """
+    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)
+    return any(word.lower() in NOT_COLOUR for word in words)
+
+
+def find_layout(shape: tuple[int, ...], dtype: Any) -> FrameLayout | None:
+    """Return how RGB frames lie in an array of a shape and dtype, or None where they do not.
+
+    This is what an image is, for spaces and for recorded arrays: uint8, or floats (in [0, 1]), of
+    shape [H, W, 3], [3, H, W], [K, H, W, 3], [K, 3, H, W], [H, W, 3 K] or [3 K, H, W].
+
+    Example:
+        >>> find_layout((12, 84, 84), np.uint8).count
+        4
+        >>> find_layout((84, 84, 4), np.uint8) is None
+        True
+    """
+    floating = np.issubdtype(dtype, np.floating)
+    if not floating and np.dtype(dtype) != np.uint8:
+        return None
+    if len(shape) == 4:
+        inner = _single_image(shape[1:], stacked=False)
+        return inner and FrameLayout(*inner[:3], "leading", shape[0], bool(floating))
+    if len(shape) == 3:
+        inner = _single_image(shape, stacked=True)
+        if inner is not None:
+            stack = "none" if inner[3] == 1 else "channels"
+            return FrameLayout(*inner[:3], stack, inner[3], bool(floating))
+    return None
 
 
 def _single_image(shape: tuple[int, ...], stacked: bool) -> tuple[int, int, bool, int] | None:

@@ -29,15 +29,16 @@ def frame_digest(frame: NDArray[np.uint8]) -> bytes:
 
 
 def identity(config: StemConfig, weights: str) -> dict[str, Any]:
-    """Return what decides the bytes, as JSON: the config, with the digest of the weights in place
-    of the names and the revision they were found under.
+    """Return what decides the bytes, as JSON.
+
+    The config, with the digest of the weights in place of the names they were found under.
 
     Example:
         >>> identity(StemConfig(), "ab12")["weights"]
         'ab12'
     """
     fields = config.to_dict()
-    del fields["backbone"], fields["codec"], fields["revision"]
+    del fields["backbone"], fields["codec"]
     return {**fields, "weights": weights, "arithmetic": ARITHMETIC}
 
 
@@ -52,35 +53,6 @@ def fingerprint(identity: dict[str, Any]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def check_expected(ours: dict[str, Any], expected: str | dict[str, Any]) -> None:
-    """Raise unless an identity is the expected one, given as an identity or a fingerprint.
-
-    Raises:
-        ValueError: another identity; the message shows the fields that differ.
-
-    Example:
-        >>> check_expected({"seed": 0}, {"seed": 0})
-    """
-    if isinstance(expected, str):
-        if expected != fingerprint(ours):
-            raise ValueError(
-                f"expected frames with fingerprint {expected}, but this config gives "
-                f"{fingerprint(ours)}: {json.dumps(ours, sort_keys=True)}; use the config that the "
-                "data was written with, or leave expect out"
-            )
-        return
-    differing = [
-        f"{name}: expected {expected.get(name)!r}, this config gives {ours.get(name)!r}"
-        for name in sorted({*ours, *expected})
-        if ours.get(name) != expected.get(name)
-    ]
-    if differing:
-        raise ValueError(
-            f"these frames would differ from the expected ones ({'; '.join(differing)}); use the "
-            "config that the data was written with, or leave expect out"
-        )
-
-
 PACKAGES = ("stemob_wrappers", "torch", "diffusers", "numpy", "gymnasium", "mujoco", "robosuite")
 
 
@@ -91,7 +63,7 @@ def installed_versions() -> dict[str, str]:
         >>> "torch" in installed_versions()
         True
     """
-    found = {}
+    found: dict[str, str] = {}
     for package in PACKAGES:
         try:
             found[package] = version(package)

@@ -1,20 +1,49 @@
-"""Encode, invert, decode: a batch of frames through the backbone."""
+"""Encode, invert, decode: a batch of frames through the backbone, in PyTorch."""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import math
+import threading
 import time
+from collections.abc import Generator, Iterator
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
-from stemob_wrappers.backbones.load import Backbone
+from stemob_wrappers.backbones.engines import torch_threads
+from stemob_wrappers.backbones.load import Backbone, load_backbone
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.diffusion import inversion
 from stemob_wrappers.stem.frames import round_up
 
 # How much of the whole process ddim-warm covers with forward noise (arXiv 2410.23530).
 WARM_SHARE = 0.04
+
+
+def load_inverter(
+    config: StemConfig, device: str, dtype: str, *, threads: int | None, max_batch: int
+) -> FrameInverter:
+    """Load the backbone of a config, and return what inverts frames with it.
+
+    Raises:
+        ValueError, OSError: as ``load_backbone`` and :class:`FrameInverter`, or no floating dtype.
+    """
+    floating = _as_dtype(dtype)
+    backbone = load_backbone(
+        config.backbone,
+        codec=config.codec,
+        revision=config.revision,
+        denoiser=config.method != "ddpm",
+        device=device,
+        dtype=floating,
+    )
+    return FrameInverter(
+        backbone, config, max_batch=max_batch, device=device, dtype=floating, threads=threads
+    )
 
 
 class FrameInverter:
@@ -29,11 +58,15 @@ class FrameInverter:
         config: gives method, level and resolution; methods other than ``"ddpm"`` need a backbone
             that was loaded with its denoiser.
         max_batch: the largest batch that is sent to the network, a power of two from 2.
+        device, dtype: where frames and noise are taken first; None leaves them as they are.
+        threads: processor threads that PyTorch uses meanwhile; None is what STEMOB_THREADS says,
+            or else one less than PyTorch would, where its threads wait for each other by spinning.
 
     Attributes:
         config: the same with ``resolution="model"`` put in numbers.
         alpha_bar: the share of signal variance that is left at the config's level.
         seconds: time spent so far in ``"encode"``, ``"invert"`` and ``"decode"``.
+        lock: held while ``seconds`` change; threads may share an inverter.
 
     Raises:
         ValueError: a method or resolution that this backbone has not what it takes for, or a bad
@@ -47,7 +80,18 @@ class FrameInverter:
         torch.Size([2, 84, 84, 3])
     """
 
-    def __init__(self, backbone: Backbone, config: StemConfig, *, max_batch: int = 64) -> None:
+    name = "torch"
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        config: StemConfig,
+        *,
+        max_batch: int = 64,
+        device: str | None = None,
+        dtype: torch.dtype | None = None,
+        threads: int | None = None,
+    ) -> None:
         if config.method != "ddpm" and backbone.denoiser is None:
             raise ValueError(
                 f"method {config.method!r} asks a denoiser, and backbone {backbone.name!r} was "
@@ -57,11 +101,14 @@ class FrameInverter:
             raise ValueError(f"max_batch must be a power of two from 2, received {max_batch}")
         self.backbone = backbone
         self.config = _resolve(config, backbone)
+        self.digest = backbone.digest
         self.max_batch = max_batch
+        self._device, self._dtype, self._threads = device, dtype, threads
         self._stride = _network_stride(config.method, backbone)
         timestep = backbone.schedule.timestep(config.num_steps, config.inversion_steps)
         self.alpha_bar = backbone.schedule.alpha_bar(timestep)
         self.seconds = {"encode": 0.0, "invert": 0.0, "decode": 0.0}
+        self.lock = threading.Lock()
 
     def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """Shape of the latent, and so of the noise, of a frame: [channels, h, w]."""
@@ -70,15 +117,31 @@ class FrameInverter:
         return (codec.channels, height // codec.latent_stride, width // codec.latent_stride)
 
     @torch.inference_mode()
-    def __call__(self, frames: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    def __call__(self, frames: Any, noise: Any) -> torch.Tensor:
         """Return the stem frames of uint8 ``frames`` [N, H, W, 3] under ``noise`` [N, C, h, w]."""
-        chunks = zip(frames.split(self.max_batch), noise.split(self.max_batch), strict=True)
-        return torch.cat([self._invert_chunk(*chunk) for chunk in chunks])
+        frames = _as_tensor(frames).to(self._device)
+        noise = _as_tensor(noise).to(self._device, self._dtype)
+        chunks = self._chunks(frames, noise)
+        with _torch_threads(self._threads):
+            return torch.cat([self._invert_chunk(*chunk) for chunk in chunks])
+
+    def faithful(self, frames: Any, noise: Any, stems: Any) -> Any:
+        """Return the stem frames that are meant to look like ``frames``.
+
+        These are ``stems``, save for a canonical backbone: then those of its plain decoder.
+        """
+        if self.backbone.plain is None:
+            return stems
+        plain = dataclasses.replace(self.backbone.plain, denoiser=self.backbone.denoiser)
+        inverter = FrameInverter(
+            plain, self.config, device=self._device, dtype=self._dtype, threads=self._threads
+        )
+        return inverter(frames, noise)
 
     @torch.inference_mode()
     def latents(self, frames: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """Return what would be decoded: the inverted latents of uint8 frames, [N, C, h, w]."""
-        chunks = zip(frames.split(self.max_batch), noise.split(self.max_batch), strict=True)
+        chunks = self._chunks(frames, noise)
         encode = self.backbone.codec.encode
         return torch.cat(
             [
@@ -86,6 +149,13 @@ class FrameInverter:
                 for part, field in chunks
             ]
         )
+
+    def _chunks(
+        self, frames: torch.Tensor, noise: torch.Tensor
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for start in range(0, len(frames), self.max_batch):
+            rows = slice(start, start + self.max_batch)
+            yield frames[rows], noise[rows]
 
     def _invert_chunk(self, frames: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         count, height, width = frames.shape[:3]
@@ -101,9 +171,10 @@ class FrameInverter:
         stems = self._to_frames(codec.decode(latents, self.alpha_bar)[:count], height, width)
         decoded = _now(frames.device)
 
-        self.seconds["encode"] += encoded - started
-        self.seconds["invert"] += inverted - encoded
-        self.seconds["decode"] += decoded - inverted
+        with self.lock:
+            self.seconds["encode"] += encoded - started
+            self.seconds["invert"] += inverted - encoded
+            self.seconds["decode"] += decoded - inverted
         return stems
 
     def _invert(self, latents: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
@@ -188,3 +259,35 @@ def _pad_batch(batch: torch.Tensor, size: int) -> torch.Tensor:
     if missing == 0:
         return batch
     return torch.cat([batch, batch.new_zeros(missing, *batch.shape[1:])])
+
+
+def _as_dtype(dtype: str) -> torch.dtype:
+    found = getattr(torch, dtype, None)
+    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+        raise ValueError(
+            f"dtype must be a floating torch dtype such as 'float32', received {dtype!r}"
+        )
+    return found
+
+
+def _as_tensor(array: Any) -> torch.Tensor:
+    """Return a tensor of an array; torch refuses read-only memory and negative strides."""
+    if isinstance(array, np.ndarray):
+        writable: Any = np.require(array, requirements=["C", "W"])
+        return torch.as_tensor(writable)
+    return array
+
+
+@contextlib.contextmanager
+def _torch_threads(threads: int | None) -> Generator[None]:
+    """Let PyTorch use so many threads within; the number is the process's, so it is put back."""
+    before = torch.get_num_threads()
+    wanted = torch_threads(threads, before)
+    if wanted == before:
+        yield
+        return
+    torch.set_num_threads(wanted)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from stemob_wrappers import __version__
-from stemob_wrappers.stem.identity import check_expected
+from stemob_wrappers.stem.identity import fingerprint
 from stemob_wrappers.stem.pipeline import StemPipeline
+from stemob_wrappers.work import write_text
 
 SIDECAR = "stemob.json"  # in a folder of pictures; VIDEO.stemob.json beside a single video
 PREFIX = "stemob_"  # of our attributes on the group "data" of an HDF5 file
@@ -22,15 +23,28 @@ _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 def provenance(
-    pipeline: StemPipeline, draws: int = 1, selection: dict[str, Any] | None = None
+    pipeline: StemPipeline,
+    draws: int = 1,
+    selection: dict[str, Any] | None = None,
+    converted: Sequence[str] | None = None,
+    left_out: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Describe what made a data set's frames, as JSON values; no paths, dates or hosts.
 
+    Args:
+        pipeline: the one of the first draw.
+        draws: how many there are.
+        selection: what of the source was asked for.
+        converted: names of the images that became stem frames; None where they have no names.
+        left_out: names of what looks like images and was left as it was, with the reason.
+
     Example:
-        >>> sorted(provenance(StemPipeline()))
-        ['config', 'draws', 'dtype', 'fingerprint', 'identity', 'selection', 'versions']
+        >>> provenance(StemPipeline(), converted=["front"])["converted"]
+        ['front']
     """
     return {
+        "converted": None if converted is None else list(converted),
+        "left_out": dict(left_out or {}),
         "config": pipeline.config.to_dict(),
         "fingerprint": pipeline.fingerprint,
         "identity": pipeline.identity,
@@ -53,8 +67,12 @@ def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
         ValueError: it was not written by ``invert_dataset``.
 
     Example:
-        >>> read_provenance("stem.hdf5")["fingerprint"] # doctest: +SKIP
-        'f4b1…'
+        >>> from stemob_wrappers.pictures import Path, np, write_image
+        >>> from stemob_wrappers.datasets import invert_dataset
+        >>> write_image(Path("frames/0.png"), np.zeros((16, 16, 3), np.uint8))
+        >>> _ = invert_dataset("frames", "stem")
+        >>> read_provenance("stem")["fingerprint"] == StemPipeline().fingerprint
+        True
     """
     path = Path(path)
     if not path.exists():
@@ -64,13 +82,11 @@ def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
         return json.loads(sidecar.read_text())
     if path.is_dir() or not (is_hdf5(path) or _starts_as_hdf5(path)):
         raise ValueError(_no_provenance(path))
-    import h5py
-
-    with h5py.File(path, "r") as file:
-        attributes = file["data"].attrs if "data" in file else {}
+    with open_hdf5(path) as file:
+        attributes: Any = file["data"].attrs if "data" in file else {}
         if f"{PREFIX}fingerprint" not in attributes:
             raise ValueError(_no_provenance(path))
-        stored = {
+        stored: dict[str, str] = {
             name.removeprefix(PREFIX): str(attributes[name])
             for name in attributes
             if name.startswith(PREFIX)
@@ -107,7 +123,7 @@ def sidecar_of(path: Path) -> Path:
 
 def write_sidecar(path: Path, made_by: dict[str, Any]) -> None:
     """Write a provenance into a folder of pictures, or beside a single video."""
-    sidecar_of(path).write_text(json.dumps(made_by, indent=2) + "\n")
+    write_text(sidecar_of(path), json.dumps(made_by, indent=2) + "\n")
 
 
 def write_attributes(data: Any, made_by: dict[str, Any]) -> None:
@@ -177,13 +193,59 @@ def check_expect(
         check_expected(identity, expected)
     if expected is expect:
         return
-    converted = read_provenance(os.fspath(expect))["selection"].get("keys")  # type: ignore[arg-type]
-    differing = [key for key in images if converted and (key in touched) != (key in converted)]
+    made_by = read_provenance(os.fspath(expect))  # type: ignore[arg-type]
+    converted: list[str] = made_by.get("converted") or made_by["selection"].get("keys") or []
+    if not {*images} & {*converted, *made_by.get("left_out", ())}:
+        return  # the env has other names, such as that of a lone image
+    differing = [key for key in images if (key in touched) != (key in converted)]
     if differing:
         raise ValueError(
             f"{expect} has stem frames under {', '.join(converted)} alone, but here "
             f"{', '.join(touched)} would be: {', '.join(differing)} differ; pass keys={converted}"
         )
+
+
+def check_expected(ours: dict[str, Any], expected: str | dict[str, Any]) -> None:
+    """Raise unless an identity is the expected one, given as an identity or a fingerprint.
+
+    Raises:
+        ValueError: another identity; the message shows the fields that differ.
+
+    Example:
+        >>> check_expected({"seed": 0}, {"seed": 0})
+    """
+    if isinstance(expected, str):
+        if expected != fingerprint(ours):
+            raise ValueError(
+                f"expected frames with fingerprint {expected}, but this config gives "
+                f"{fingerprint(ours)}: {json.dumps(ours, sort_keys=True)}; use the config that the "
+                "data was written with, or leave expect out"
+            )
+        return
+    differing = [
+        f"{name}: expected {expected.get(name)!r}, this config gives {ours.get(name)!r}"
+        for name in sorted({*ours, *expected})
+        if ours.get(name) != expected.get(name)
+    ]
+    if differing:
+        raise ValueError(
+            f"these frames would differ from the expected ones ({'; '.join(differing)}); use the "
+            "config that the data was written with, or leave expect out"
+        )
+
+
+def open_hdf5(path: Path) -> Any:
+    """Open an HDF5 file to read; h5py's own errors do not name it.
+
+    Raises:
+        OSError: it is missing, or no HDF5 file.
+    """
+    import h5py  # pyright: ignore[reportMissingTypeStubs]
+
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise type(error)(f"{path} cannot be read as HDF5 ({error})") from error
 
 
 def is_hdf5(path: Path) -> bool:

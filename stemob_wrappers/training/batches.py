@@ -1,4 +1,4 @@
-"""Random crops of rendered frames: two states of a scene at a time, each under two looks."""
+"""Random crops of rendered frames: two states of a scene at a time, each under two appearances."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from safetensors import safe_open
 
 SIZES = (64, 72, 84, 96, 112, 128)
 CROP = 80
-WITHOUT_LOOK = "procedural"  # rooms of random looks; none of them is their own
+ALL_RANDOM = "procedural"  # rooms painted at random, of which no appearance is the nominal one
 
 
 class Crops(NamedTuple):
     """Crops of N states; states 2 i and 2 i + 1 are of one scene.
 
     Attributes:
-        images: float [2, N, 3, H, W] in [-1, 1], the states under two looks.
-        nominal: float [N, 3, H, W], the same in the scene's own look, as it was rendered.
-        known: float [N], 1 where the scene has a look of its own, else 0.
+        images: float [2, N, 3, H, W] in [-1, 1], the states under two appearances.
+        nominal: float [N, 3, H, W], the same in the scene's nominal appearance, as it was rendered.
+        known: float [N], 1 where the scene has a nominal appearance, else 0.
     """
 
     images: torch.Tensor
@@ -52,13 +52,14 @@ class FrameSource:
         chosen, known = [], []
         for _ in range(count // 2):
             scenes = self.folders[rng.integers(len(self.folders))]
-            frames, has_look = scenes[rng.integers(len(scenes))]
-            looks = [*rng.choice(frames.shape[1], 2, replace=False), 0]
-            chosen += [frames[state][looks] for state in rng.choice(len(frames), 2, replace=False)]
-            known += [float(has_look)] * 2
+            frames, has_nominal = scenes[rng.integers(len(scenes))]
+            appearances = [*rng.choice(frames.shape[1], 2, replace=False), 0]
+            states = rng.choice(len(frames), 2, replace=False)
+            chosen += [frames[state][appearances] for state in states]
+            known += [float(has_nominal)] * 2
         images = torch.stack(chosen, 1).flatten(0, 1).permute(0, 3, 1, 2).float() / 127.5 - 1
         size = int(rng.choice(SIZES))
-        # Renderers alias and users resize: the codec has to know both looks.
+        # Renderers alias and users resize: the codec has to know both.
         images = F.interpolate(images, size, mode=str(rng.choice(["area", "nearest"])))
         crop = min(CROP, size // 8 * 8)
         top, left = rng.integers(0, size - crop + 1, 2)
@@ -71,18 +72,18 @@ class FrameSource:
 
 
 def _read_frames(folder: Path) -> list[tuple[torch.Tensor, bool]]:
-    """The frames of each scene, uint8 [S, A, H, W, 3], and whether it has a look of its own."""
+    """The frames of each scene, uint8 [S, A, H, W, 3], and whether it has a nominal appearance."""
     paths = sorted(folder.glob("scene-*.safetensors"))
     if not paths:
         raise ValueError(
-            f"{folder} holds no scene-*.safetensors; render some first with "
-            f"`python -m stemob_wrappers.renders.fill --out {folder}`"
+            f"{folder} holds no scene-*.safetensors; render some first: "
+            f"`stemob train-backbone --scenes {folder} --out DIR` does"
         )
     found = []
     for path in paths:
         with safe_open(path, "pt") as file:
             scene = json.loads((file.metadata() or {}).get("scene", "{}"))
-            found.append((file.get_tensor("frames"), scene.get("source") != WITHOUT_LOOK))
+            found.append((file.get_tensor("frames"), scene.get("source") != ALL_RANDOM))
     return found
 
 

@@ -20,9 +20,11 @@ from stemob_wrappers.backbones.load import load_backbone
 from stemob_wrappers.backbones.networks import WEIGHTS_FILE
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.renders.files import load_scenes
-from stemob_wrappers.renders.fill import render_scenes
+from stemob_wrappers.renders.fill import fill
+from stemob_wrappers.renders.plans import plan_scenes
 from stemob_wrappers.splits import HELD_OUT
 from stemob_wrappers.stem.pipeline import StemPipeline
+from stemob_wrappers.work import write_text
 
 SIZES = (84, 128)
 LEVELS = (0, 5, 10, 15, 25)  # inversion steps of 50
@@ -35,7 +37,7 @@ def write_card(
     held_out: Mapping[int, NDArray[np.uint8]],
     *,
     command: str,
-    log: Path,
+    logs: Sequence[Path],
     device: str,
 ) -> dict[str, Any]:
     """Measure a trained backbone and write its ``README.md``; the figures join its index too.
@@ -46,15 +48,11 @@ def write_card(
         held_out: frames never trained on, uint8 [S, A, H, W, 3] by size: states under appearances,
             of which the first is the nominal one.
         command: the command that made the backbone.
-        log: the losses of its training, which say how long it took.
+        logs: the losses of its trainings, which say how long they took.
         device: what it was trained on.
 
     Returns:
         PSNR in dB by frame size and inversion steps (0: the codec alone).
-
-    Example:
-        >>> made = {"command": "stemob …", "log": Path("mine/losses.csv"), "device": "cpu"}
-        >>> write_card(Path("mine"), [Path("scenes")], held_out, **made) # doctest: +SKIP
     """
     figures = {str(size): held_out_psnr(str(backbone), frames) for size, frames in held_out.items()}
     index_path = backbone / INDEX_FILE
@@ -62,7 +60,7 @@ def write_card(
     index["held_out_psnr_db"] = figures
     if (backbone / "unet").is_dir():
         index["unet"] = ["stemob_wrappers", "StemDenoiser"]
-    index_path.write_text(json.dumps(index, indent=2) + "\n")
+    write_text(index_path, json.dumps(index, indent=2) + "\n")
     plain = StemFolder.named(str(backbone)).plain
     trained_on = [scene.frames.shape for folder in scenes for scene in load_scenes(folder)]
     text = _CARD.format(
@@ -73,8 +71,8 @@ def write_card(
         frames=sum(shape[0] * shape[1] for shape in trained_on),
         size=trained_on[0][2],
         canonical=_CANONICAL.format(plain=plain.path.name) if plain else "",
-        measured="the nominal look" if plain else "their frames",
-        minutes=_minutes(log),
+        measured="the nominal appearance" if plain else "their frames",
+        minutes=sum(_minutes(log) for log in logs),
         device=device,
         threads=torch.get_num_threads(),
         denoiser=_denoiser(plain.path if plain else backbone),
@@ -86,28 +84,21 @@ def write_card(
             for size, by_level in figures.items()
         ),
     )
-    (backbone / "README.md").write_text(text)
+    write_text(backbone / "README.md", text)
     return figures
 
 
 def held_out_frames(folder: Path, size: int, workers: int = 1) -> NDArray[np.uint8]:
     """Frames of tasks, robots and textures never trained on, uint8 [S, A, size, size, 3]."""
-    render_scenes(
-        folder,
-        num_scenes=HELD_OUT_SCENES,
-        size=size,
-        states=6,
-        appearances=4,
-        holdout=True,
-        workers=workers,
-    )
+    plans = plan_scenes(HELD_OUT_SCENES, size=size, states=6, appearances=4, holdout=True)
+    fill(plans, folder, workers)
     return np.concatenate([scene.frames for scene in load_scenes(folder)])
 
 
 def held_out_psnr(backbone: str, frames: NDArray[np.uint8]) -> dict[str, float]:
     """Mean PSNR in dB of stem frames by inversion steps.
 
-    Measured against the frames, or against the nominal look if the backbone is a canonical one.
+    Measured against the frames, or, of a canonical backbone, against the nominal appearance.
 
     Args:
         backbone: name or folder.
@@ -166,8 +157,8 @@ faces come out blurred; train an own backbone with `stemob train-backbone` for a
 """
 
 _CANONICAL = """
-Its decoder gives every frame the nominal look of its scene, whatever appearance it came in; encoder
-and noise are those of `{plain}`. This goes beyond Stem-OB, takes pairs of renders to train, and is
-to be reported apart from it. On scenes that it does not know it may invent, remove or recolour
+Its decoder gives every frame the nominal appearance of its scene, whatever it came in; encoder and
+noise are those of `{plain}`. This goes beyond Stem-OB, takes pairs of renders to train, and is to
+be reported apart from it. On scenes that it does not know it may invent, remove or recolour
 objects: look at its frames first.
 """

@@ -6,8 +6,8 @@ one, as the theory of Stem-OB (arXiv 2411.04919, section 4) wants it:
 - *plain*: the frame, from its latents sqrt(alpha_bar) z + sqrt(1 - alpha_bar) eps. Without noise it
   teaches the look latents to be faithful; through noise it teaches the decoder alone, or appearance
   would grow loud to be heard;
-- *canonical*: the frame in its scene's own look, through noise and by a decoder of its own, which
-  teaches the layout latents what has to be heard;
+- *canonical*: the frame in its scene's nominal appearance, through noise and by a decoder of its
+  own, which teaches the layout latents what has to be heard;
 - *alignment*: the distance between one state's layout latents under two appearances, over the
   distance between two states'.
 
@@ -22,7 +22,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -31,54 +30,50 @@ from torch import nn
 
 from stemob_wrappers import __version__
 from stemob_wrappers.augment import random_conv
-from stemob_wrappers.backbones.folder import StemFolder
+from stemob_wrappers.backbones.export import write_graph
+from stemob_wrappers.backbones.folder import INDEX_FILE, StemFolder
 from stemob_wrappers.backbones.networks import StemAutoencoder
 from stemob_wrappers.diffusion.schedule import SD_SCHEDULE, NoiseSchedule
 from stemob_wrappers.training.batches import Crops, FrameSource
-from stemob_wrappers.training.loop import optimise
+from stemob_wrappers.training.loop import Run, optimise
 from stemob_wrappers.training.losses import alignment_loss, contrast_weights, picture_loss
+from stemob_wrappers.training.precision import autocast
 from stemob_wrappers.training.repaint import Repainter
+from stemob_wrappers.work import write_text
 
-MAX_TIMESTEP = 500  # the highest noise level that the decoders learn to look through
+BATCH_SIZE = 24  # crops a step, a multiple of 4
+LEARNING_RATE = 2e-3
+DECODER_LEARNING_RATE = 1e-3
+EMA = 0.999
+MAX_TIMESTEP = 500  # the highest noise level that the decoders learn to see through
 CANONICAL_MAX_TIMESTEP = 300  # just above 15 of 50 steps: the levels that are used
+CLEAN = 0.5  # share of latents that the plain decoder gets without noise
+CANONICAL_CLEAN = 0.2
+REPAINTED = 0.5  # share of images that get another texture, and of those that get other light
 FILTERED = 0.25  # share of images that a random convolution changes
 PCA_BATCHES = 10
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Settings of one training run; they and the scenes decide the weights.
+    """Settings of one training; they, the scenes and this version's code decide the weights.
 
     Attributes:
-        steps: optimiser steps.
-        batch_size: crops a step, a multiple of 4.
-        learning_rate: peak of AdamW's cosine schedule.
-        ema: decay of the averaged weights that are shipped.
-        clean: share of latents that the plain decoder gets without noise.
-        canonical_clean: the same for the canonical decoder.
+        steps: optimiser steps of encoder and both decoders together.
+        decoder_steps: optimiser steps after them of the canonical decoder alone, which leave the
+            plain backbone as it is and take half the time.
         alignment: weight of the alignment term.
-        repainted: share of images that get another texture, and of those that get other light.
-        mixed_precision: whether the convolutions run in bfloat16.
-        seed: seed of the weights, crops and noise.
+        seed: of the weights, crops and noise.
         start: canonical backbone to go on from, a name or a folder; None starts from nothing.
-        decoder_only: leave encoder and plain decoder of ``start`` as they are, and train its
-            canonical decoder alone: the plain backbone stays the same, and a step takes half.
         layout_channels, look_channels, look_scale, width, context_width, deep_width: see
             StemAutoencoder.
     """
 
     steps: int = 7_000
-    batch_size: int = 24
-    learning_rate: float = 2e-3
-    ema: float = 0.999
-    clean: float = 0.5
-    canonical_clean: float = 0.2
+    decoder_steps: int = 0
     alignment: float = 1.5
-    repainted: float = 0.5
-    mixed_precision: bool = True
     seed: int = 0
     start: str | None = None
-    decoder_only: bool = False
     layout_channels: int = 12
     look_channels: int = 16
     look_scale: float = 0.03
@@ -113,13 +108,13 @@ def train_backbone(
 ) -> Path:
     """Train on folders of scenes and write a backbone folder in diffusers' layout.
 
-    A run that was stopped goes on from ``out/checkpoint.safetensors``; resumed or not, it draws
-    the same crops and noise at every step.
+    A run that was stopped goes on from its checkpoint; resumed or not, it draws the same crops and
+    noise at every step.
 
     Args:
-        scenes: folders of rendered scenes, each drawn from equally often; look 0 of a scene is the
-            canonical one.
-        out: folder for the backbone, the checkpoint and ``losses.csv``.
+        scenes: folders of rendered scenes, each drawn from equally often; appearance 0 of a scene
+            is the nominal one.
+        out: folder for the backbone, checkpoints and ``losses.csv``.
         canonical: whether ``out`` becomes the canonical backbone; the plain one that it shares its
             encoder with is then ``out / "plain"``.
 
@@ -127,19 +122,22 @@ def train_backbone(
         ``out``, which ``load_backbone`` and ``StemConfig(backbone=...)`` accept.
 
     Raises:
-        ValueError: a folder holds no scene, the checkpoint belongs to other settings, or ``start``
-            names no canonical backbone.
+        ValueError: a folder holds no scene, the checkpoint belongs to other settings, ``start``
+            names no canonical backbone, or there are ``decoder_steps`` without ``canonical``.
 
     Example:
-        >>> train_backbone([Path("scenes")], Path("backbone")) # doctest: +SKIP
+        >>> from stemob_wrappers.renders.files import Scene, write_scene
+        >>> frames = np.zeros((2, 3, 64, 64, 3), np.uint8)
+        >>> scene = Scene(frames, np.zeros((2, 9), np.float32), {})
+        >>> write_scene(scene, Path("scenes/scene-00000.safetensors"))
+        >>> train_backbone([Path("scenes")], Path("mine"), TrainConfig(steps=1)).name
+        'mine'
     """
     config = config or TrainConfig()
+    check_decoder_steps(config.decoder_steps, canonical)
     frames = FrameSource(*scenes)
-    repainter = Repainter(config.repainted)
-    out.mkdir(parents=True, exist_ok=True)
+    repainter = Repainter(REPAINTED)
     model = _first_networks(config, frames).to(device).train()
-    if config.decoder_only:
-        model.plain.eval().requires_grad_(False)
     average = copy.deepcopy(model)
     for network in (model, average):
         network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -147,16 +145,39 @@ def train_backbone(
 
     def loss_of(step: int) -> torch.Tensor:
         rng = np.random.default_rng([config.seed, step])
-        crops = repaint(frames.draw(rng, config.batch_size // 4 * 2), repainter, rng)
+        crops = repaint(frames.draw(rng, BATCH_SIZE // 4 * 2), repainter, rng)
         crops = Crops(*(part.to(device) for part in crops))
-        with torch.autocast(torch.device(device).type, torch.bfloat16, config.mixed_precision):
+        with autocast(device):
+            if step >= config.steps:
+                return decoder_loss(model, crops, schedule, config, step)
             return codec_loss(model, crops, schedule, config, step)
 
-    optimise(model, average, loss_of, config, out, save_every=save_every)
+    settings = dataclasses.asdict(config)
+    del settings["decoder_steps"]  # the first part of a run does not depend on the second
+    if config.steps:
+        run = Run(config.steps, LEARNING_RATE, EMA, settings)
+        optimise(model, average, loss_of, run, out, save_every=save_every)
+    if config.decoder_steps:
+        model.load_state_dict(average.state_dict())
+        model.plain.eval().requires_grad_(False)
+        run = Run(config.decoder_steps, DECODER_LEARNING_RATE, EMA, settings)
+        optimise(
+            *(model, average, lambda step: loss_of(config.steps + step), run, out / "decoder"),
+            save_every=save_every,
+        )
     write_backbone(average.plain, out / "plain" if canonical else out, config)
     if canonical:
         write_backbone(average.canonical_autoencoder(), out, config, plain="plain")
     return out
+
+
+def check_decoder_steps(decoder_steps: int, canonical: bool) -> None:
+    """Raise ValueError for further steps of a decoder that is not written."""
+    if decoder_steps and not canonical:
+        raise ValueError(
+            f"decoder_steps={decoder_steps} are for the canonical decoder, which is written with "
+            "canonical=True (--canonical) only: ask for it, or leave decoder_steps out"
+        )
 
 
 def _first_networks(config: TrainConfig, frames: FrameSource) -> Networks:
@@ -184,7 +205,7 @@ def _first_networks(config: TrainConfig, frames: FrameSource) -> Networks:
         )
         networks = Networks(plain)
     draws = (np.random.default_rng([config.seed, 0, batch]) for batch in range(PCA_BATCHES))
-    images = [F.interpolate(frames.batch(rng, config.batch_size), 64) for rng in draws]
+    images = [F.interpolate(frames.batch(rng, BATCH_SIZE), 64) for rng in draws]
     start_from_principal_components(plain, torch.cat(images))
     return networks
 
@@ -215,7 +236,7 @@ def start_from_principal_components(plain: StemAutoencoder, images: torch.Tensor
 
 
 def repaint(crops: Crops, repainter: Repainter, rng: np.random.Generator) -> Crops:
-    """The same states under still other looks."""
+    """The same states under still other appearances."""
     images = repainter(crops.images.flatten(0, 1), crops.nominal, rng)
     filtered = torch.from_numpy(rng.random(len(images)) < FILTERED)
     if filtered.any():
@@ -227,18 +248,27 @@ def repaint(crops: Crops, repainter: Repainter, rng: np.random.Generator) -> Cro
 def codec_loss(
     networks: Networks, crops: Crops, schedule: NoiseSchedule, config: TrainConfig, step: int
 ) -> torch.Tensor:
-    """The three terms, or the canonical one alone; ``step`` decides timesteps and noise."""
+    """The three terms; ``step`` decides timesteps and noise."""
     latents = networks.plain.encode(crops.images.flatten(0, 1)).float()
-    seed = 2 * (config.seed * 1_000_003 + step)
-    canonical = canonical_loss(networks, latents, crops, schedule, config, seed + 1)
-    if config.decoder_only:
-        return canonical
+    seed = _noise_seed(config, step)
     laid_out = latents[:, : networks.plain.layout_channels].unflatten(0, crops.images.shape[:2])
     return (
-        plain_loss(networks.plain, latents, crops, schedule, config, seed)
-        + canonical
+        plain_loss(networks.plain, latents, crops, schedule, seed)
+        + canonical_loss(networks, latents, crops, schedule, seed + 1)
         + config.alignment * alignment_loss(laid_out)
     )
+
+
+def decoder_loss(
+    networks: Networks, crops: Crops, schedule: NoiseSchedule, config: TrainConfig, step: int
+) -> torch.Tensor:
+    """The canonical term alone; ``step`` decides timesteps and noise."""
+    latents = networks.plain.encode(crops.images.flatten(0, 1)).float()
+    return canonical_loss(networks, latents, crops, schedule, _noise_seed(config, step) + 1)
+
+
+def _noise_seed(config: TrainConfig, step: int) -> int:
+    return 2 * (config.seed * 1_000_003 + step)
 
 
 def plain_loss(
@@ -246,11 +276,10 @@ def plain_loss(
     latents: torch.Tensor,
     crops: Crops,
     schedule: NoiseSchedule,
-    config: TrainConfig,
     seed: int,
 ) -> torch.Tensor:
     """How far the plain decoder is from the frames."""
-    noised, alpha_bar = noise_latents(latents, schedule, config.clean, seed, MAX_TIMESTEP)
+    noised, alpha_bar = noise_latents(latents, schedule, CLEAN, seed, MAX_TIMESTEP)
     untouched = (alpha_bar == 1).view(-1, 1, 1, 1)
     noised = torch.where(untouched, noised, noised.detach())
     return picture_loss(plain.decode(noised, alpha_bar).float(), crops.images.flatten(0, 1))
@@ -261,15 +290,14 @@ def canonical_loss(
     latents: torch.Tensor,
     crops: Crops,
     schedule: NoiseSchedule,
-    config: TrainConfig,
     seed: int,
 ) -> torch.Tensor:
-    """How far the canonical decoder is from the scenes' own look; look latents learn nothing."""
+    """How far the canonical decoder is from the nominal appearance; look latents learn nothing."""
     layout, look = latents.tensor_split([networks.plain.layout_channels], dim=1)
     noised, alpha_bar = noise_latents(
         torch.cat([layout, look.detach()], 1),
         schedule,
-        config.canonical_clean,
+        CANONICAL_CLEAN,
         seed,
         CANONICAL_MAX_TIMESTEP,
     )
@@ -303,18 +331,17 @@ def noise_latents(
 
 
 def write_backbone(
-    model: StemAutoencoder, out: Path, config: Any, *, plain: str | None = None
+    model: StemAutoencoder, out: Path, config: TrainConfig, *, plain: str | None = None
 ) -> None:
     """Write codec, schedule and index of a trained backbone into a folder.
 
     Args:
-        config: a dataclass, the settings that it was trained with.
+        config: what it was trained with.
         plain: for a canonical backbone, where from ``out`` the one is that has its encoder.
     """
     model.save_pretrained(out / "vae")
-    (out / "scheduler").mkdir(exist_ok=True)
     scheduler = {"_class_name": "DDIMScheduler", **SD_SCHEDULE}
-    (out / "scheduler" / "scheduler_config.json").write_text(json.dumps(scheduler, indent=2) + "\n")
+    write_text(out / "scheduler" / "scheduler_config.json", json.dumps(scheduler, indent=2) + "\n")
     index = {
         "_class_name": "StemBackbone",
         "vae": ["stemob_wrappers", "StemAutoencoder"],
@@ -324,4 +351,5 @@ def write_backbone(
     }
     if plain is not None:
         index["plain"] = plain
-    (out / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
+    write_text(out / INDEX_FILE, json.dumps(index, indent=2) + "\n")
+    write_graph(out)

@@ -2,14 +2,11 @@
 
 It predicts the noise (DDPM, arXiv 2006.11239, equation 14) at timesteps drawn over the whole
 schedule, on the frames that the codec was trained on.
-
-    python -m stemob_wrappers.training.denoiser --scenes DIR --backbone DIR --out DIR
 """
 
 from __future__ import annotations
 
-import argparse
-import shutil
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,31 +19,25 @@ from stemob_wrappers.backbones.load import load_backbone
 from stemob_wrappers.backbones.networks import StemDenoiser
 from stemob_wrappers.diffusion.schedule import SD_SCHEDULE, NoiseSchedule
 from stemob_wrappers.training.batches import FrameSource
-from stemob_wrappers.training.loop import optimise
+from stemob_wrappers.training.loop import Run, optimise
+from stemob_wrappers.training.precision import autocast
+
+BATCH_SIZE = 16
+LEARNING_RATE = 1e-3
+EMA = 0.995
 
 
 @dataclass(frozen=True)
 class DenoiserConfig:
-    """Settings of one training run; they, the codec and the scenes decide the weights.
+    """Settings of one training; they, the codec, the scenes and this version decide the weights.
 
     Attributes:
         steps: optimiser steps.
-        batch_size: crops a step.
-        learning_rate: peak of AdamW's cosine schedule.
-        ema: decay of the averaged weights that are shipped.
-        mixed_precision: whether the convolutions run in bfloat16.
         seed: seed of the weights, crops, timesteps and noise.
-        width, deep_width: see StemDenoiser.
     """
 
     steps: int = 1_600
-    batch_size: int = 16
-    learning_rate: float = 1e-3
-    ema: float = 0.995
-    mixed_precision: bool = True
     seed: int = 0
-    width: int = 64
-    deep_width: int = 128
 
 
 def train_denoiser(
@@ -64,7 +55,7 @@ def train_denoiser(
     same crops, timesteps and noise at every step.
 
     Args:
-        scenes: folder that ``training.scenes`` wrote.
+        scenes: folder of rendered scenes.
         backbone: name or folder of the embedded backbone whose codec it is trained on.
         out: folder for the denoiser, the checkpoint and ``losses.csv``.
         device: where it is trained.
@@ -77,15 +68,20 @@ def train_denoiser(
         ValueError: ``scenes`` holds no scene, or the checkpoint belongs to other settings.
 
     Example:
-        >>> train_denoiser(Path("scenes"), "embedded", Path("denoiser")) # doctest: +SKIP
+        >>> from stemob_wrappers.renders.files import Scene, write_scene
+        >>> frames = np.zeros((2, 3, 64, 64, 3), np.uint8)
+        >>> scene = Scene(frames, np.zeros((2, 9), np.float32), {})
+        >>> write_scene(scene, Path("scenes/scene-00000.safetensors"))
+        >>> config = DenoiserConfig(steps=1)
+        >>> train_denoiser(Path("scenes"), "embedded", Path("denoiser"), config).name
+        'unet'
     """
     config = config or DenoiserConfig()
     frames = FrameSource(scenes)
     codec = load_backbone(backbone, device=device).codec
-    out.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):  # the caller's generator stays as it is
         torch.manual_seed(config.seed)
-        model = StemDenoiser(codec.channels, config.width, config.deep_width).to(device)
+        model = StemDenoiser(codec.channels).to(device)
     average = StemDenoiser(**model.config).to(device)
     average.load_state_dict(model.state_dict())
     for network in (model, average):
@@ -93,12 +89,13 @@ def train_denoiser(
     schedule = NoiseSchedule.from_config(SD_SCHEDULE)
 
     def loss_of(step: int) -> torch.Tensor:
-        images = frames.batch(np.random.default_rng([config.seed, step]), config.batch_size)
+        images = frames.batch(np.random.default_rng([config.seed, step]), BATCH_SIZE)
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
-        with torch.autocast(torch.device(device).type, torch.bfloat16, config.mixed_precision):
+        with autocast(device):
             return denoiser_loss(model, codec, images.to(device), schedule, generator)
 
-    optimise(model, average, loss_of, config, out, save_every=save_every)
+    run = Run(config.steps, LEARNING_RATE, EMA, dataclasses.asdict(config))
+    optimise(model, average, loss_of, run, out, save_every=save_every)
     average.save_pretrained(out / "unet")
     return out / "unet"
 
@@ -124,24 +121,3 @@ def denoiser_loss(
     noise = torch.randn(latents.shape, generator=generator).to(images.device)
     noised = latents * alpha_bar.sqrt() + noise * (1 - alpha_bar).sqrt()
     return F.mse_loss(model(noised, timesteps.to(images.device)).float(), noise)
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """The command line: ``python -m stemob_wrappers.training.denoiser``."""
-    parser = argparse.ArgumentParser(description="Train a denoiser for an embedded backbone.")
-    parser.add_argument("--scenes", type=Path, required=True, help="folder of rendered scenes")
-    parser.add_argument("--backbone", type=Path, required=True, help="folder to add unet/ to")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--steps", type=int, default=DenoiserConfig.steps)
-    parser.add_argument("--batch-size", type=int, default=DenoiserConfig.batch_size)
-    parser.add_argument("--seed", type=int, default=DenoiserConfig.seed)
-    parser.add_argument("--device", default="cpu")
-    given = parser.parse_args(arguments)
-    config = DenoiserConfig(steps=given.steps, batch_size=given.batch_size, seed=given.seed)
-    unet = train_denoiser(given.scenes, str(given.backbone), given.out, config, device=given.device)
-    shutil.copytree(unet, given.backbone / "unet", dirs_exist_ok=True)
-    print(f"wrote {given.backbone / 'unet'}")
-
-
-if __name__ == "__main__":
-    main()

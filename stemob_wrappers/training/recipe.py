@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemob_wrappers.renders.files import default_scenes_dir, load_scene
-from stemob_wrappers.renders.fill import render_env_scenes, render_scenes, render_task_scenes
+from stemob_wrappers.renders.fill import fill
+from stemob_wrappers.renders.plans import plan_env_scenes, plan_scenes, plan_task_scenes
 from stemob_wrappers.training.card import SIZES, held_out_frames, write_card
-from stemob_wrappers.training.codec import TrainConfig, train_backbone
+from stemob_wrappers.training.codec import TrainConfig, check_decoder_steps, train_backbone
 from stemob_wrappers.training.denoiser import DenoiserConfig, train_denoiser
 from stemob_wrappers.training.loop import LOG_FILE
 
@@ -27,6 +28,7 @@ def make_backbone(
     num_scenes: int = 350,
     num_task_scenes: int = 160,
     steps: int = TrainConfig.steps,
+    decoder_steps: int = 0,
     denoiser_steps: int = 1_600,
     seed: int = 0,
     workers: int = 2,
@@ -41,13 +43,15 @@ def make_backbone(
             many tasks and procedural tables.
         cameras: of the env, by name; none for its own.
         canonical: whether ``out`` becomes the backbone whose decoder gives every frame its scene's
-            nominal look. The plain one that it shares its encoder with is put into ``out/plain``.
+            nominal appearance. The plain one, which has the same encoder, is put into
+            ``out/plain``.
         scenes: folder of rendered scenes, filled where scenes are missing; None takes the
             platform's cache folder.
         num_scenes: scenes to render, of 144 frames each.
         num_task_scenes: scenes of known tasks through a policy's cameras, beside them; none for an
             env.
         steps: optimiser steps of the codec.
+        decoder_steps: further ones of the canonical decoder alone.
         denoiser_steps: optimiser steps of the denoiser, which the DDIM methods need; 0 trains none.
         seed: of scenes, weights, crops and noise.
         workers: processes that render.
@@ -55,23 +59,21 @@ def make_backbone(
         command: what the model card says the backbone was made by.
 
     Raises:
-        ValueError: the folders hold scenes or a checkpoint of other settings.
-
-    Example:
-        >>> make_backbone(Path("my-backbone"), env_id="stemob/Lift-v0") # doctest: +SKIP
+        ValueError: the folders hold scenes or a checkpoint of other settings, or there are
+            ``decoder_steps`` without ``canonical``.
     """
+    check_decoder_steps(decoder_steps, canonical)
     scenes = scenes or default_scenes_dir() / (env_id or "all").replace("/", "-")
     folders, start = [scenes], None
     if env_id is None:
-        render_scenes(scenes, num_scenes=num_scenes, seed=seed, workers=workers)
-        folders.append(scenes.parent / f"{scenes.name}-tasks")
-        render_task_scenes(folders[1], num_scenes=num_task_scenes, seed=seed, workers=workers)
+        fill(plan_scenes(num_scenes, seed=seed), scenes, workers)
+        if num_task_scenes:
+            folders.append(scenes.parent / f"{scenes.name}-tasks")
+            fill(plan_task_scenes(num_task_scenes, seed=seed), folders[1], workers)
     else:
         start = "embedded-canonical"
-        render_env_scenes(
-            env_id, scenes, num_scenes=num_scenes, cameras=cameras, seed=seed, workers=workers
-        )
-    config = TrainConfig(steps=steps, seed=seed, start=start)
+        fill(plan_env_scenes(env_id, num_scenes, cameras=cameras, seed=seed), scenes, workers)
+    config = TrainConfig(steps=steps, decoder_steps=decoder_steps, seed=seed, start=start)
     train_backbone(folders, out, config, canonical=canonical, device=device)
     plain = out / "plain" if canonical else out
     if denoiser_steps:
@@ -84,27 +86,19 @@ def make_backbone(
         )
         for size in SIZES
     }
+    logs = [log for log in (out / LOG_FILE, out / "decoder" / LOG_FILE) if log.exists()]
     for backbone in dict.fromkeys([plain, out]):
-        log = out / LOG_FILE
-        write_card(backbone, folders, held_out, command=command, log=log, device=device)
+        write_card(backbone, folders, held_out, command=command, logs=logs, device=device)
     return out
 
 
 def _held_out(
     folder: Path, size: int, env_id: str | None, cameras: Sequence[str]
 ) -> NDArray[np.uint8]:
-    """Frames to measure on: other looks of the env, or without one tasks never trained on."""
+    """Frames to measure on: the env differently seen, or without one tasks never trained on."""
     if env_id is None:
         return held_out_frames(folder, size)
-    paths = render_env_scenes(
-        env_id,
-        folder,
-        num_scenes=5,
-        cameras=cameras,
-        seed=1,
-        size=size,
-        states=6,
-        appearances=4,
-        split="dev",
+    plans = plan_env_scenes(
+        env_id, 5, cameras=cameras, seed=1, size=size, states=6, appearances=4, split="dev"
     )
-    return np.concatenate([load_scene(path).frames for path in paths])
+    return np.concatenate([load_scene(path).frames for path in fill(plans, folder)])

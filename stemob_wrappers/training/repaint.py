@@ -1,7 +1,7 @@
-"""New looks without a renderer: textures over a frame's largest flat surface, light and shadow.
+"""New appearances without a renderer: textures over a frame's largest flat surface, light, shadow.
 
-A scene is rendered under a handful of looks; a texture drawn over the same surface, warped, and lit
-anew costs a millisecond, so that no two crops of a training run look the same. Only the `train`
+A scene is rendered under a handful of appearances; a texture drawn over the same surface, warped,
+and lit anew costs a millisecond, so that no two crops of a training are alike. Only the `train`
 textures enter.
 """
 
@@ -49,7 +49,7 @@ class Repainter:
         """Return the images painted anew.
 
         Args:
-            images: float [L * N, 3, H, H] in [-1, 1], N states under one look, then another.
+            images: float [L * N, 3, H, H] in [-1, 1], N states under one appearance, then another.
             nominal: float [N, 3, H, H], the states as the scene was made: surfaces are plain.
         """
         pictures = images / 2 + 0.5

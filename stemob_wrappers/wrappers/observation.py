@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import gymnasium as gym
 from gymnasium.utils import RecordConstructorArgs
 
-from stemob_wrappers.cache import CacheLike, recorded_cache
-from stemob_wrappers.config import StemConfig, as_config
+from stemob_wrappers.cache import recorded_cache
+from stemob_wrappers.config import StemConfig
 from stemob_wrappers.stem.pipeline import StemStats
 from stemob_wrappers.wrappers.episodes import EpisodeKeys
-from stemob_wrappers.wrappers.transform import Keys, ObservationTransform
+from stemob_wrappers.wrappers.transform import ObservationTransform, StemOptions, read_options
 
 
 class StemObservation(
@@ -32,20 +32,13 @@ class StemObservation(
     Args:
         env: the env to wrap.
         config: a StemConfig or its dict; None gives the defaults.
-        keys: None for every image; a list of names (``"images/front"`` where nested) for just
-            these; a mapping from a name to its own StemConfig fields, or to None to leave it raw.
-        cache: a FrameCache to share, or the path of a folder to keep frames in; None keeps them in
-            memory (or in the folder that STEMOB_CACHE names), False not at all.
-        expect: fingerprint or identity of the frames that the policy was trained on, or the path of
-            that data set; another one is an error that shows the differing fields.
-        keep_raw: keep the untouched image too, as ``<key>_raw`` beside the stem frame; a bare image
-            becomes a Dict of ``pixels`` and ``pixels_raw``.
-        device: where the backbone runs; None takes CUDA where there is some, else the CPU.
-        dtype: floating type that it runs in, as torch names it.
-        **config_overrides: single fields of StemConfig, on top of ``config``.
+        **options: ``keys``, ``cache``, ``expect``, ``keep_raw``, ``device``, ``dtype``,
+            ``engine``, ``threads`` and single fields of StemConfig: see
+            `stemob_wrappers.wrappers.transform.StemOptions`.
 
     Raises:
-        ValueError: no image in the observation, an unknown key or field, an unexpected fingerprint.
+        ValueError: no image in the observation, an unknown key or option, or another fingerprint
+            than the expected one.
         OSError: weights that are missing or corrupt.
 
     Example:
@@ -61,37 +54,17 @@ class StemObservation(
         self,
         env: gym.Env[Any, Any],
         config: StemConfig | dict[str, Any] | None = None,
-        *,
-        keys: Keys = None,
-        cache: CacheLike = None,
-        expect: str | dict[str, Any] | None = None,
-        keep_raw: bool = False,
-        device: str | None = None,
-        dtype: str = "float32",
-        **config_overrides: Any,
+        **options: Unpack[StemOptions],
     ) -> None:
-        self.config = as_config(config).replace(**config_overrides)
-        RecordConstructorArgs.__init__(
-            self,
-            config=self.config.to_dict(),
-            keys=keys,
-            cache=recorded_cache(cache),
-            expect=expect,
-            keep_raw=keep_raw,
-            device=device,
-            dtype=dtype,
-        )
+        self.config, given = read_options(config, options)
+        recorded: dict[str, Any] = given | {"cache": recorded_cache(given.get("cache"))}
+        RecordConstructorArgs.__init__(self, config=self.config.to_dict(), **recorded)
         gym.ObservationWrapper.__init__(self, env)
         refuse_robosuite_gym_wrapper(env)
         self._transform = ObservationTransform(
             env.observation_space,
             self.config,
-            keys=keys,
-            cache=cache,
-            expect=expect,
-            keep_raw=keep_raw,
-            device=device,
-            dtype=dtype,
+            **given,
         )
         self.observation_space = self._transform.observation_space
         self._episodes = EpisodeKeys(1)

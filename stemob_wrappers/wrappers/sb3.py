@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
-from stemob_wrappers.cache import CacheLike
-from stemob_wrappers.config import StemConfig, as_config
+from stemob_wrappers.config import StemConfig
 from stemob_wrappers.stem.pipeline import StemStats
 from stemob_wrappers.wrappers.episodes import EpisodeKeys
 from stemob_wrappers.wrappers.observation import refuse_robosuite_gym_wrapper
-from stemob_wrappers.wrappers.transform import Keys, ObservationTransform
+from stemob_wrappers.wrappers.transform import ObservationTransform, StemOptions, read_options
 
 try:
     from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
@@ -38,21 +37,14 @@ class StemVecEnv(VecEnvWrapper):
     Args:
         venv: the VecEnv to wrap.
         config: a StemConfig or its dict; None gives the defaults.
-        keys: None for every image; a list of names for just these; a mapping from a name to its own
-            StemConfig fields, or to None to leave it raw.
-        cache: a FrameCache to share, or the path of a folder to keep frames in; None keeps them in
-            memory (or in the folder that STEMOB_CACHE names), False not at all.
-        expect: fingerprint or identity of the frames that the policy was trained on, or the path of
-            that data set; another one is an error that shows the differing fields.
-        keep_raw: keep the untouched image too, as ``<key>_raw`` beside the stem frame; a bare image
-            becomes a Dict of ``pixels`` and ``pixels_raw``.
-        device: where the backbone runs; None takes CUDA where there is some, else the CPU.
-        dtype: floating type that it runs in, as torch names it.
-        **config_overrides: single fields of StemConfig, on top of ``config``.
+        **options: ``keys``, ``cache``, ``expect``, ``keep_raw``, ``device``, ``dtype``,
+            ``engine``, ``threads`` and single fields of StemConfig: see
+            `stemob_wrappers.wrappers.transform.StemOptions`.
 
     Raises:
         ImportError: Stable-Baselines3 is not installed (raised when this module is imported).
-        ValueError: no image in the observation, an unknown key or field, an unexpected fingerprint.
+        ValueError: no image in the observation, an unknown key or option, or another fingerprint
+            than the expected one.
         OSError: weights that are missing or corrupt.
 
     Example:
@@ -68,26 +60,14 @@ class StemVecEnv(VecEnvWrapper):
         self,
         venv: VecEnv,
         config: StemConfig | dict[str, Any] | None = None,
-        *,
-        keys: Keys = None,
-        cache: CacheLike = None,
-        expect: str | dict[str, Any] | None = None,
-        keep_raw: bool = False,
-        device: str | None = None,
-        dtype: str = "float32",
-        **config_overrides: Any,
+        **options: Unpack[StemOptions],
     ) -> None:
         refuse_robosuite_gym_wrapper(venv)
-        self.config = as_config(config).replace(**config_overrides)
+        self.config, given = read_options(config, options)
         self._transform = ObservationTransform(
             venv.observation_space,
             self.config,
-            keys=keys,
-            cache=cache,
-            expect=expect,
-            keep_raw=keep_raw,
-            device=device,
-            dtype=dtype,
+            **given,
         )
         super().__init__(venv, observation_space=self._transform.observation_space)
         self._episodes = EpisodeKeys(self.num_envs)

@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from stemob_wrappers.stem.frames import NOT_COLOUR, FrameLayout, _single_image
+from stemob_wrappers.stem.frames import FrameLayout, find_layout, named_as_no_colour
 
 Path = tuple[str | int, ...]
 
 
-def find_images(space: spaces.Space) -> dict[Path, FrameLayout]:
+def find_images(space: spaces.Space, any_name: bool = False) -> dict[Path, FrameLayout]:
     """Return the layout of every RGB image in a space by its path; a bare Box has the path ().
 
     An image is a Box of uint8 in [0, 255] or of floats in [0, 1], of shape [H, W, 3], [3, H, W],
     [K, H, W, 3], [K, 3, H, W] (K stacked frames), [H, W, 3 K] or [3 K, H, W] (stacked channels).
-    Keys whose name speaks of depth, segmentation, mask, normal or flow are left out.
+    Keys are left out in whose name a word says depth, segmentation, mask, normal or flow, unless
+    ``any_name``.
 
     Example:
         >>> box = spaces.Box(0, 255, (84, 84, 3), np.uint8)
@@ -35,8 +36,8 @@ def find_images(space: spaces.Space) -> dict[Path, FrameLayout]:
     return {
         (key, *path): layout
         for key, child in children
-        if not any(word in str(key).lower() for word in NOT_COLOUR)
-        for path, layout in find_images(child).items()
+        if any_name or not named_as_no_colour(str(key))
+        for path, layout in find_images(child, any_name).items()
     }
 
 
@@ -49,22 +50,10 @@ def image_layout(space: spaces.Space) -> FrameLayout | None:
     """
     if not isinstance(space, spaces.Box):
         return None
-    floating = np.issubdtype(space.dtype, np.floating)
-    high = 1.0 if floating else 255
-    if not (floating or space.dtype == np.uint8):
+    layout = find_layout(space.shape, space.dtype)
+    if layout is None or not np.all(space.low == 0):
         return None
-    if not (np.all(space.low == 0) and np.all(space.high == high)):
-        return None
-    shape = space.shape
-    if len(shape) == 4:
-        inner = _single_image(shape[1:], stacked=False)
-        return inner and FrameLayout(*inner[:3], "leading", shape[0], bool(floating))
-    if len(shape) == 3:
-        inner = _single_image(shape, stacked=True)
-        if inner is not None:
-            stack = "none" if inner[3] == 1 else "channels"
-            return FrameLayout(*inner[:3], stack, inner[3], bool(floating))
-    return None
+    return layout if np.all(space.high == (1.0 if layout.floating else 255)) else None
 
 
 def get(observation: Any, path: Path) -> Any:

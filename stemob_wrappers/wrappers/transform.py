@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from gymnasium import spaces
 
 from stemob_wrappers.cache import CacheLike, as_cache
-from stemob_wrappers.config import StemConfig
+from stemob_wrappers.config import FIELDS, ConfigFields, StemConfig, as_config, nearest
 from stemob_wrappers.stem.frames import FrameLayout
 from stemob_wrappers.stem.pipeline import StemPipeline, StemStats
 from stemob_wrappers.stem.provenance import check_expect
@@ -22,19 +21,73 @@ from stemob_wrappers.wrappers.spaces import Path, all_names, below, find_images,
 Keys = Sequence[str] | Mapping[str, Mapping[str, Any] | None] | None
 
 
+class StemOptions(ConfigFields, total=False):
+    """What every wrapper of stem frames takes by name, beside ``env`` and ``config``.
+
+    The wrappers are `stemob_wrappers.StemObservation`, `stemob_wrappers.vector.StemObservation` and
+    `stemob_wrappers.wrappers.sb3.StemVecEnv`. The fields of `StemConfig` (``backbone``, ``method``,
+    ``num_steps``, ``inversion_steps``, ``noise``, ``seed``, ``codec``, ``revision``,
+    ``resolution``) are options too, on top of ``config``.
+
+    Attributes:
+        keys: None for every image; a list of names (``"images/front"`` where nested) for just
+            these; a mapping from a name to its own StemConfig fields, or to None to leave it raw.
+            An image whose name speaks of depth, segmentation, mask, normal or flow is one only if
+            it is named here.
+        cache: a FrameCache to share, or the path of a folder to keep frames in; None keeps them in
+            memory (or in the folder that STEMOB_CACHE names), False not at all.
+        expect: fingerprint or identity of the frames that the policy was trained on, or the path of
+            that data set; another one is an error that shows the differing fields.
+        keep_raw: keep the untouched image too, as ``<key>_raw`` beside the stem frame; a bare image
+            becomes a Dict of ``pixels`` and ``pixels_raw``.
+        device: where the backbone runs; None takes CUDA where there is some, else the CPU.
+        dtype: floating type that it runs in, as torch names it.
+        engine: what computes, ``"auto"``, ``"onnxruntime"`` or ``"torch"``; see `StemPipeline`.
+        threads: processor threads that it uses; None is what STEMOB_THREADS says, or 4 at most.
+    """
+
+    keys: Keys
+    cache: CacheLike
+    expect: str | dict[str, Any] | None
+    keep_raw: bool
+    device: str | None
+    dtype: str
+    engine: str
+    threads: int | None
+
+
+OPTIONS = tuple(name for name in StemOptions.__annotations__ if name not in FIELDS)
+
+
+def read_options(
+    config: StemConfig | dict[str, Any] | None, options: StemOptions
+) -> tuple[StemConfig, dict[str, Any]]:
+    """Return the config with the fields among a wrapper's options on top, and the other options.
+
+    Raises:
+        ValueError: an unknown name, with the nearest; or a value that the config cannot have.
+        TypeError: a config that is none.
+
+    Example:
+        >>> read_options({"seed": 1}, {"inversion_steps": 15, "keep_raw": True})[1]
+        {'keep_raw': True}
+    """
+    given: dict[str, Any] = {**options}
+    for option in given:
+        if option not in (*OPTIONS, *FIELDS):
+            raise ValueError(f"unknown option {option!r}; {nearest(option, (*OPTIONS, *FIELDS))}")
+    fields = {option: given.pop(option) for option in FIELDS if option in given}
+    return as_config(config).replace(**fields), given
+
+
 class ObservationTransform:
     """Turn the images of observations of one space into stem frames.
 
     Args:
         space: observation space of one env.
         config: the level of every key that has none of its own.
-        keys: None for every image; a list of names for just these; a mapping from a name to fields
-            of StemConfig for that key, or to None to leave it raw.
-        cache: a FrameCache or its folder, None for one in memory, False for none.
-        expect: fingerprint, identity, or path of a converted data set, that every key's pipeline
-            must match; or None.
-        keep_raw: also keep the untouched frame, under ``<key>_raw``.
-        device, dtype: where and in what precision the backbone runs.
+        keys, cache, expect, keep_raw: as in :class:`StemOptions`.
+        run: ``device``, ``dtype``, ``engine`` and ``threads``, as StemPipeline takes them.
 
     Attributes:
         observation_space: the space of the transformed observations.
@@ -54,10 +107,9 @@ class ObservationTransform:
         cache: CacheLike = None,
         expect: str | dict[str, Any] | None = None,
         keep_raw: bool = False,
-        device: str | None = None,
-        dtype: str = "float32",
+        **run: Any,
     ) -> None:
-        images = find_images(space)
+        images = _find_images(space, keys)
         if not images:
             raise ValueError(
                 "the observation has no RGB image (uint8 in [0, 255] or float in [0, 1]); it has "
@@ -71,7 +123,7 @@ class ObservationTransform:
         built: dict[StemConfig, StemPipeline] = {}
         for key_config in configs.values():
             if key_config not in built:
-                built[key_config] = StemPipeline(key_config, shared, device=device, dtype=dtype)
+                built[key_config] = StemPipeline(key_config, shared, **run)
         self._pipelines = {path: built[key_config] for path, key_config in configs.items()}
         self._raw_paths = {path: _raw_path(path, space) for path in configs} if keep_raw else {}
         self.observation_space = _space_with_raw(space, self._raw_paths)
@@ -132,6 +184,17 @@ class ObservationTransform:
 
 
 _Taken = tuple[int, Path, Any, Any, list[bytes]]
+
+
+def _find_images(space: spaces.Space, keys: Keys) -> dict[Path, FrameLayout]:
+    """The images of a space; one that ``keys`` names is one whatever its name says."""
+    named = {keys} if isinstance(keys, str) else set(keys or ())
+    guessed = find_images(space)
+    return {
+        path: layout
+        for path, layout in find_images(space, any_name=True).items()
+        if path in guessed or name(path) in named
+    }
 
 
 def _choose(
@@ -201,4 +264,8 @@ def _extend(space: spaces.Space, added: dict[Path, spaces.Space]) -> spaces.Spac
 def _concatenate(batches: list[Any]) -> Any:
     if len(batches) == 1:
         return batches[0]
-    return np.concatenate(batches) if isinstance(batches[0], np.ndarray) else torch.cat(batches)
+    if isinstance(batches[0], np.ndarray):
+        return np.concatenate(batches)
+    import torch
+
+    return torch.cat(batches)

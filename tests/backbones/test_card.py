@@ -56,9 +56,10 @@ def proud_backbone(tmp_path: Path) -> str:
 
 
 def test_a_pipeline_warns_once_and_runs_the_codec_no_more_often(proud_backbone):
-    pipeline = StemPipeline(StemConfig(backbone=proud_backbone), cache=False)
+    pipeline = StemPipeline(StemConfig(backbone=proud_backbone), cache=False, engine="torch")
     runs = []
-    pipeline.inverter.backbone.codec.module.decoder.register_forward_hook(lambda *_: runs.append(1))
+    decoder = pipeline.inverter.backbone.codec.module.decoder
+    decoder.register_forward_hook(lambda *_: runs.append(1))
     frames = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
     with pytest.warns(UserWarning, match="does not know frames like these"):
         stems = pipeline(frames)

@@ -72,9 +72,9 @@ def test_the_embedded_codec_cannot_be_replaced():
 
 def test_a_revision_of_what_is_not_on_the_hub_is_refused_or_warned_of(kl_folder, stem_folder):
     for name in ("embedded", str(stem_folder)):
-        with pytest.raises(ValueError, match=r"revision='v1' names a commit.*leave revision=None"):
+        with pytest.raises(ValueError, match=r"revision='v1' names a version.*leave revision out"):
             load_backbone(name, revision="v1")
-    with pytest.warns(UserWarning, match=r"revision='v1' names a commit.*loaded as it is"):
+    with pytest.warns(UserWarning, match=r"revision='v1' names a version.*loaded as it is"):
         load_backbone(kl_folder, revision="v1")
 
 

@@ -3,8 +3,9 @@ import pytest
 
 from stemob_wrappers.cli.invert import invert_files
 from stemob_wrappers.config import StemConfig
-from stemob_wrappers.pictures import read_image, read_video, write_image, write_video
+from stemob_wrappers.pictures import read_image, write_image
 from stemob_wrappers.stem.pipeline import StemPipeline
+from stemob_wrappers.videos import read_video, write_video
 
 CONFIG = StemConfig(inversion_steps=5)
 

@@ -62,7 +62,7 @@ def test_killed_conversions_resume_to_equal_data_sets(
 def test_many_killed_conversions_resume_to_equal_data_sets(
     source: Path, expected: dict[str, Any], tmp_path: Path
 ) -> None:
-    kills = min(200, int(os.environ.get("STEMOB_SOAK_COUNT", 200)))
+    kills = min(200, int(os.environ.get("STEMOB_SOAK_COUNT", "200")))
     kill_and_resume(source, expected, tmp_path / "stem.hdf5", kills=kills)
 
 
@@ -408,7 +408,7 @@ def test_bad_arguments(
 @pytest.mark.slow
 def test_memory_stays_flat_on_large_files(tmp_path: Path) -> None:
     """At least 4 GB of frames, at most 600 MB above the idle process (STEMOB_SOAK_MB: fewer)."""
-    megabytes = int(os.environ.get("STEMOB_SOAK_MB", 4200))
+    megabytes = int(os.environ.get("STEMOB_SOAK_MB", "4200"))
     source = tmp_path / "large.hdf5"
     length, size = 1000, 128
     frames = np.random.default_rng(0).integers(0, 256, (length, size, size, 3), dtype=np.uint8)

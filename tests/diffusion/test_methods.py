@@ -1,4 +1,4 @@
-"""The inversion methods against loops written out from the formulas, and against diffusers."""
+"""The inversion methods against closed forms, loops written out and diffusers."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import tiny_pipelines
 import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from diffusers.schedulers.scheduling_ddim_inverse import DDIMInverseScheduler
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +19,7 @@ from stemob_wrappers.backbones.families import PixelDenoiser
 from stemob_wrappers.backbones.load import load_backbone
 from stemob_wrappers.config import METHODS, StemConfig
 from stemob_wrappers.diffusion import inversion
-from stemob_wrappers.diffusion.schedule import NoiseSchedule
+from stemob_wrappers.diffusion.schedule import SD_SCHEDULE, NoiseSchedule
 from stemob_wrappers.stem.inverter import FrameInverter
 
 LEVELS: dict[str, Any] = {"num_steps": 50, "inversion_steps": 6}
@@ -80,8 +81,7 @@ def test_renoise_is_two_calls_averaged_half_and_half(denoiser):
     ours = inversion.ddim_renoise(latent, denoiser, schedule_of().climb(50, 6))
     theirs = written_out(latent, denoiser, 50, 6, renoise_calls=2)
     torch.testing.assert_close(ours, theirs)
-    once = inversion.ddim_renoise(latent, denoiser, schedule_of().climb(50, 6), weights=(1.0,))
-    torch.testing.assert_close(once, written_out(latent, denoiser, 50, 6))
+    once: Any = written_out(latent, denoiser, 50, 6)
     assert not torch.allclose(ours, once, atol=1e-4)
 
 
@@ -122,15 +122,70 @@ def test_sampling_is_diffusers_ddim_scheduler(denoiser):
     torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-5)
 
 
-@torch.no_grad()
-def test_ddpm_is_diffusers_add_noise_at_every_timestep():
-    theirs: Any = DDIMScheduler(**tiny_pipelines.SD_FILE)
-    latent, noise = latent_and_noise()
-    schedule = schedule_of()
-    for timestep in (1, 81, 281, 999):
-        expected = theirs.add_noise(latent, noise, torch.full((2,), timestep))
-        ours = inversion.ddpm(latent, noise, schedule.alpha_bar(timestep))
-        torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-5)
+# --- ddpm, in closed form ------------------------------------------------------------------------
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("scheduler", [DDPMScheduler, DDIMScheduler])
+@pytest.mark.parametrize("timestep", [0, 1, 81, 281, 999])
+def test_ddpm_is_the_add_noise_of_diffusers(scheduler, timestep):
+    config = {key: SD_SCHEDULE[key] for key in ("beta_start", "beta_end", "beta_schedule")}
+    latent, noise = normal(3, 4, 5, 6), normal(3, 4, 5, 6, seed=1)
+    theirs = scheduler(**config).add_noise(latent, noise, torch.full((3,), timestep))
+    ours = inversion.ddpm(latent, noise, schedule_of().alpha_bar(timestep))
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("alpha_bar", [1.0, 0.9, 0.3, 0.0])
+def test_mean_and_variance_over_many_draws_are_the_closed_form(alpha_bar):
+    draws = 20_000
+    latent = normal(1, 2, 3, 3)
+    samples = inversion.ddpm(
+        latent.expand(draws, -1, -1, -1), normal(draws, 2, 3, 3, seed=1), alpha_bar
+    )
+    spread = (1 - alpha_bar) ** 0.5
+    mean_error = (samples.mean(0) - alpha_bar**0.5 * latent[0]).abs().max().item()
+    variance_error = (samples.var(0) - (1 - alpha_bar)).abs().max().item()
+    assert mean_error <= 5 * spread / draws**0.5 + 1e-5
+    assert variance_error <= 5 * (1 - alpha_bar) * (2 / draws) ** 0.5 + 1e-5
+
+
+def test_with_all_the_signal_left_the_latent_comes_back_bit_for_bit():
+    latent = normal(2, 4, 3, 3)
+    assert torch.equal(inversion.ddpm(latent, normal(2, 4, 3, 3, seed=1), 1.0), latent)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.permutations(range(5)), st.floats(0, 1))
+def test_permuting_the_batch_permutes_the_result(order, alpha_bar):
+    latent, noise = normal(5, 2, 3, 3), normal(5, 2, 3, 3, seed=1)
+    straight = inversion.ddpm(latent, noise, alpha_bar)
+    assert torch.equal(inversion.ddpm(latent[order], noise[order], alpha_bar), straight[order])
+
+
+def test_neither_latent_nor_noise_is_changed():
+    latent, noise = normal(2, 4, 3, 3), normal(2, 4, 3, 3, seed=1)
+    before = latent.clone(), noise.clone()
+    inversion.ddpm(latent, noise, 0.5)
+    assert torch.equal(latent, before[0])
+    assert torch.equal(noise, before[1])
+
+
+def test_noise_of_another_shape_is_refused_even_where_it_would_broadcast():
+    with pytest.raises(ValueError, match=r"shape \(2, 4, 3, 3\), received \(1, 4, 3, 3\)"):
+        inversion.ddpm(normal(2, 4, 3, 3), normal(1, 4, 3, 3), 0.5)
+
+
+@pytest.mark.parametrize("alpha_bar", [-0.1, 1.1, float("nan")])
+def test_a_noise_level_out_of_range_is_refused(alpha_bar):
+    with pytest.raises(ValueError, match=r"alpha_bar must lie in \[0, 1\]"):
+        inversion.ddpm(normal(1, 4, 2, 2), normal(1, 4, 2, 2), alpha_bar)
+
+
+# --- through denoisers ---------------------------------------------------------------------------
 
 
 @torch.no_grad()
@@ -199,21 +254,14 @@ class Counting:
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 1000), st.data())
-def test_fewer_calls_reach_the_same_level(num_steps, data):
+def test_a_climb_joins_its_steps_from_the_frame_to_the_level(num_steps, data):
     inversion_steps = data.draw(st.integers(1, num_steps))
-    calls = data.draw(st.integers(1, min(inversion_steps, 20)))
     schedule = schedule_of()
-    steps = schedule.climb(num_steps, inversion_steps, calls)
-    assert len(steps) == calls
+    steps = schedule.climb(num_steps, inversion_steps)
+    assert len(steps) == inversion_steps
     assert steps[-1].timestep == schedule.timestep(num_steps, inversion_steps)
     assert steps[0].alpha_bar == schedule.first_alpha_bar
     assert all(a.next_alpha_bar == b.alpha_bar for a, b in itertools.pairwise(steps))
-
-
-def test_calls_outside_their_range_are_refused():
-    for calls in (0, 7):
-        with pytest.raises(ValueError, match=rf"calls must lie in 1 to .*6.*received {calls}"):
-            schedule_of().climb(50, 6, calls)
 
 
 def test_cost_in_model_calls_is_as_documented():
@@ -222,19 +270,12 @@ def test_cost_in_model_calls_is_as_documented():
     counted = {}
     for name, method in {
         "ddim": lambda d: inversion.ddim(latent, d, steps),
-        "calls=2": lambda d: inversion.ddim(latent, d, schedule_of().climb(50, 6, calls=2)),
         "ddim-renoise": lambda d: inversion.ddim_renoise(latent, d, steps),
         "ddim-warm": lambda d: inversion.ddim_warm(latent, noise, d, steps, 2),
     }.items():
         method(denoiser := Counting())
         counted[name] = len(denoiser.timesteps)
-    assert counted == {"ddim": 6, "calls=2": 2, "ddim-renoise": 12, "ddim-warm": 4}
-
-
-def test_renoise_weights_that_do_not_sum_to_one_are_refused():
-    latent, _ = latent_and_noise()
-    with pytest.raises(ValueError, match="weights must sum to 1"):
-        inversion.ddim_renoise(latent, Counting(), schedule_of().climb(50, 1), weights=(1.0, 1.0))
+    assert counted == {"ddim": 6, "ddim-renoise": 12, "ddim-warm": 4}
 
 
 # --- through the inverter ------------------------------------------------------------------------

@@ -1,8 +1,10 @@
 """The whole of an evaluation: pairs, files, going on where it stopped, errors that lose nothing."""
 
+import contextlib
 import copy
 import csv
 import dataclasses
+import functools
 import json
 import shutil
 import subprocess
@@ -11,30 +13,33 @@ from pathlib import Path
 
 import pointing
 import pytest
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from stemob_wrappers import StemConfig
-from stemob_wrappers.evaluation import Arm, Record, Results, evaluate
-from stemob_wrappers.evaluation.cells import choose_cells
+from stemob_wrappers.evaluation import Condition, Record, Results, evaluate, rollouts
+from stemob_wrappers.evaluation.cells import choose_cells, make_env
 from stemob_wrappers.perturb.suites import Cell
+from stemob_wrappers.report.page import write_report
+from stemob_wrappers.report.statistics import summarise
 
 ENV = "pointing:fake/Pointing-v0"
 STEM = StemConfig(inversion_steps=3)
-ARMS = [
-    Arm("raw", "pointing:look"),
-    Arm("again", "pointing:look"),
-    Arm("stem", "pointing:look", STEM),
-    Arm("guess", "pointing:guess", training_seed=1),
+CONDITIONS = [
+    Condition("raw", "pointing:look"),
+    Condition("again", "pointing:look"),
+    Condition("stem", "pointing:look", STEM),
+    Condition("guess", "pointing:guess", training_seed=1),
 ]
 SETTINGS = {"suite": "corruption", "severities": (5,), "episodes": 4, "split": "dev", "num_envs": 1}
 
 
-def run(arms, out, env: str | list[str] = ENV, **changes):
-    return evaluate(arms, env, out=out, **{**SETTINGS, **changes})
+def run(conditions, out, env: str | list[str] = ENV, **changes):
+    return evaluate(conditions, env, out=out, **{**SETTINGS, **changes})
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    return run(ARMS, tmp_path_factory.mktemp("whole"))
+    return run(CONDITIONS, tmp_path_factory.mktemp("whole"))
 
 
 def without_timings(content):
@@ -47,24 +52,26 @@ def without_timings(content):
     return content
 
 
-def of_arm(results, name):
-    """What happened to an arm, by cell."""
+def of_condition(results, name):
+    """What happened to a condition, by cell."""
     return {
         record.cell: (record.seeds, record.successes, record.lengths, record.returns)
         for record in results.records
-        if record.arm == name
+        if record.condition == name
     }
 
 
-def test_arms_of_one_policy_have_identical_episodes(results):
-    assert of_arm(results, "raw") == of_arm(results, "again")
-    assert of_arm(results, "raw") != of_arm(results, "guess")
+def test_conditions_of_one_policy_have_identical_episodes(results):
+    assert of_condition(results, "raw") == of_condition(results, "again")
+    assert of_condition(results, "raw") != of_condition(results, "guess")
 
 
-def test_every_arm_and_cell_has_the_same_reset_seeds(results):
+def test_every_condition_and_cell_has_the_same_reset_seeds(results):
     assert len({tuple(record.seeds) for record in results.records}) == 1
-    assert [(r.cell, r.arm, r.training_seed) for r in results.records] == [
-        (cell, arm.name, arm.training_seed) for cell in ("clean", "corruption-5") for arm in ARMS
+    assert [(r.cell, r.condition, r.training_seed) for r in results.records] == [
+        (cell, condition.name, condition.training_seed)
+        for cell in ("clean", "corruption-5")
+        for condition in CONDITIONS
     ]
 
 
@@ -96,6 +103,7 @@ def test_pictures_of_every_cell_raw_and_stem(results):
 
 def test_a_run_that_was_cut_short_goes_on(results, tmp_path, monkeypatch):
     played = []
+    real = rollouts.play
 
     class Cut(pointing.Watcher):
         """Acts like the function of the module, and fails at its third episode."""
@@ -107,17 +115,15 @@ def test_a_run_that_was_cut_short_goes_on(results, tmp_path, monkeypatch):
 
     monkeypatch.setattr(pointing, "guess", Cut(pointing.guess))
     with pytest.raises(KeyboardInterrupt):
-        run(ARMS, tmp_path)
+        run(CONDITIONS, tmp_path)
     assert not (tmp_path / "results.json").exists()
     assert len(list(tmp_path.rglob("cells/*/*/*.json"))) == 3  # of the clean cell
     monkeypatch.undo()
     monkeypatch.setattr(
         "stemob_wrappers.evaluation.jobs.play",
-        lambda *args, **kwargs: played.append(1) or play(*args, **kwargs),
+        lambda *args, **kwargs: played.append(1) or real(*args, **kwargs),
     )
-    from stemob_wrappers.evaluation.rollouts import play
-
-    resumed = run(ARMS, tmp_path)
+    resumed = run(CONDITIONS, tmp_path)
     assert len(played) == 5
     assert without_timings(resumed.content) == without_timings(results.content)
 
@@ -125,11 +131,11 @@ def test_a_run_that_was_cut_short_goes_on(results, tmp_path, monkeypatch):
 def test_a_finished_run_plays_nothing_and_a_torn_cell_is_played_again(results, tmp_path):
     folder = tmp_path / "copy"
     shutil.copytree(results.folder, folder)
-    again = run(ARMS, folder)
+    again = run(CONDITIONS, folder)
     assert again.content["records"] == results.content["records"]  # timings too: nothing was played
     torn = next(folder.glob("cells/*/corruption-5/stem-*.json"))
     torn.write_text(torn.read_text()[:100])
-    mended = run(ARMS, folder)
+    mended = run(CONDITIONS, folder)
     assert without_timings(mended.content) == without_timings(results.content)
 
 
@@ -137,53 +143,191 @@ def test_other_settings_do_not_take_or_harm_finished_cells(results, tmp_path):
     folder = tmp_path / "copy"
     shutil.copytree(results.folder, folder)
     before = {path: path.read_bytes() for path in folder.rglob("cells/*/*/*.json")}
-    other = run(ARMS[:1], folder, seed=1, suite=[])
+    other = run(CONDITIONS[:1], folder, seed=1, suite=[])
     assert other.records[0].seeds != results.records[0].seeds
-    changed = [Arm("raw", "pointing:guess")]
+    changed = [Condition("raw", "pointing:guess")]
     assert (
-        of_arm(run(changed, folder, suite=[]), "raw")["clean"]
-        == (of_arm(results, "guess")["clean"])
+        of_condition(run(changed, folder, suite=[]), "raw")["clean"]
+        == (of_condition(results, "guess")["clean"])
     )
     assert all(path.read_bytes() == content for path, content in before.items())
 
 
-def test_an_arm_for_one_env_only(tmp_path):
+POLICY = """
+import numpy as np
+from {beside} import VALUE
+
+def act(observation):
+    return np.full((len(observation["proprio"]), 2), {factor} * VALUE, np.float32)
+
+def load(path):
+    return act
+"""
+
+
+@pytest.fixture
+def policy(tmp_path, monkeypatch):
+    """A file with a policy, and one beside it that it imports."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    path = tmp_path / f"policy_{tmp_path.name}.py"
+    path.write_text(POLICY.format(beside=f"beside_{tmp_path.name}", factor=1))
+    (tmp_path / f"beside_{tmp_path.name}.py").write_text("VALUE = 0.10\n")
+    return path
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """Evaluate an episode of one cell in this process, with rewards that tell actions apart."""
+
+    @contextlib.contextmanager
+    def open_here(env_id, env_kwargs, cell, split, num_envs):
+        make = functools.partial(make_env, env_id, env_kwargs, cell, split)
+        yield SyncVectorEnv([make] * num_envs, autoreset_mode=AutoresetMode.DISABLED)
+
+    monkeypatch.setattr("stemob_wrappers.evaluation.jobs.open_vector_env", open_here)
+    settings = {"suite": [], "episodes": 1, "env_kwargs": {"horizon": 3, "distance": True}}
+    return lambda conditions, out, **changes: run(conditions, out, **settings, **changes)
+
+
+def test_changed_code_is_played_again(policy, tiny, tmp_path):
+    beside = tmp_path / f"beside_{tmp_path.name}.py"
+    conditions = [Condition("file", f"{policy}:act"), Condition("module", f"{policy.stem}:act")]
+    first = tiny(conditions, tmp_path / "out")
+    again = tiny(conditions, tmp_path / "out")
+    assert again.content["records"] == first.content["records"]  # timings too: nothing was played
+    policy.write_text(policy.read_text().replace("1 * VALUE", "4 * VALUE"))
+    second = tiny(conditions, tmp_path / "out")
+    beside.write_text("VALUE = -.3\n")  # of the same size
+    third = tiny(conditions, tmp_path / "out")
+    played = [[record.returns for record in r.records] for r in (first, second, third)]
+    assert all(file == module for file, module in played)
+    assert len({str(returns) for returns in played}) == 3
+
+
+def test_what_a_policy_depends_on_is_part_of_its_cells(policy, tiny, tmp_path, monkeypatch):
+    played = []
+    real = rollouts.play
+    monkeypatch.setattr(
+        "stemob_wrappers.evaluation.jobs.play",
+        lambda *args, **kwargs: played.append(1) or real(*args, **kwargs),
+    )
+    named, loaded = tmp_path / "table.csv", tmp_path / "weights"
+    named.write_text("1")
+    loaded.write_text("1")
+    conditions = [Condition("raw", f"{policy}:load:{loaded}")]
+    for path, count in ((None, 1), (None, 1), (named, 2), (loaded, 3)):
+        if path is not None:
+            path.write_text("2")
+        found = tiny(conditions, tmp_path / "out", depends=[named])
+        assert len(played) == count
+        assert found.content["settings"]["depends"] == [str(named)]
+    with pytest.raises(FileNotFoundError, match="said to depend on"):
+        tiny(conditions, tmp_path / "out", depends=[tmp_path / "gone"])
+
+
+def test_a_policy_that_changes_in_the_middle_ends_the_run(policy, tiny, tmp_path, monkeypatch):
+    real = rollouts.play
+
+    def play_and_change(*args, **kwargs):
+        policy.write_text(policy.read_text() + "# changed\n")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr("stemob_wrappers.evaluation.jobs.play", play_and_change)
+    conditions = [Condition(name, f"{policy}:act") for name in ("one", "two")]
+    with pytest.raises(ValueError, match="was changed while the evaluation ran") as caught:
+        tiny(conditions, tmp_path / "out")
+    assert "while condition 'two' played" in caught.value.__notes__[0]
+    assert len(list((tmp_path / "out").rglob("cells/*/clean/*.json"))) == 1
+
+
+def test_two_lambdas_of_one_name_are_two_policies(tiny, tmp_path):
+    policies = (lambda o: pointing.np.zeros((1, 2)), lambda o: pointing.np.ones((1, 2)))
+    returns = [tiny([Condition("raw", policy)], tmp_path).records[0].returns for policy in policies]
+    assert returns[0] != returns[1]
+
+
+def test_a_policy_whose_state_cannot_be_told_is_played_each_time(tiny, tmp_path):
+    generator = pointing.np.random.default_rng(0)
+
+    def draw(observation):
+        return generator.uniform(-1, 1, (1, 2))
+
+    for count in (1, 2):
+        with pytest.warns(UserWarning, match="state of the policy of condition 'raw' cannot be"):
+            tiny([Condition("raw", draw)], tmp_path)
+        assert len(list(tmp_path.rglob("cells/*/clean/raw-*.json"))) == count
+
+
+def test_without_the_packages_that_reports_need_nothing_begins(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"reports need matplotlib .*stemob_wrappers\[report\]"):
+        run(CONDITIONS, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_any_name_comes_to_a_report(tiny, tmp_path):
+    names = ["$\\frac{$", "runs/" + 294 * "x", "<b>a</b>", "tab\t\udcff", "_hidden"]
+    conditions = [Condition(name, "pointing:look") for name in names]
+    found = tiny(conditions, tmp_path)
+    assert tiny(conditions, tmp_path).content["records"] == found.content["records"]
+    assert [record.condition for record in Results.read(tmp_path).records] == names
+    page = write_report(found.content, tmp_path).read_text()
+    assert names[1] in page
+    assert "<b>a</b>" not in page.replace("Highest on perturbed scenes: <b>", "")
+
+
+@pytest.mark.parametrize("name", ["robustness", "robustness-screen"])
+def test_results_of_the_first_format_are_read(name, tmp_path):
+    shipped = Path(__file__).parents[2] / "benchmarks" / "results" / f"{name}.json"
+    shutil.copy(shipped, tmp_path / "results.json")
+    found = Results.read(tmp_path)
+    assert found.content["format"] == 2
+    assert {record.condition for record in found.records} == {
+        condition["name"] for condition in found.content["conditions"]
+    }
+    again = summarise(found.records, reference=found.content["reference"], resamples=10)
+    assert [row["condition"] for row in again["rows"]] == [
+        row["condition"] for row in found.summary["rows"]
+    ]
+
+
+def test_a_condition_for_one_env_only(tmp_path):
     pair = [ENV, "HalfCheetah-v5"]
-    with pytest.raises(ValueError, match="no arm is for HalfCheetah-v5"):
-        run([Arm("raw", "pointing:look", task=ENV)], tmp_path, pair)
+    with pytest.raises(ValueError, match="no condition is for HalfCheetah-v5"):
+        run([Condition("raw", "pointing:look", task=ENV)], tmp_path, pair)
     with pytest.raises(ValueError, match="which is not evaluated"):
-        run([Arm("raw", "pointing:look", task="Hopper-v5")], tmp_path)
+        run([Condition("raw", "pointing:look", task="Hopper-v5")], tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("arms", "changes", "says"),
+    ("conditions", "changes", "says"),
     [
-        ([], {}, "at least one arm"),
-        (ARMS[:1] * 2, {}, "is there twice"),
-        (ARMS, {"reference": "rwa"}, "must be one of again, guess, raw, stem"),
-        (ARMS, {"num_envs": 0}, "num_envs must be 1 or more"),
-        (ARMS, {"episodes": 0}, "episodes 1 or more"),
-        (ARMS, {"split": "tset"}, "split must be one of"),
-        (ARMS, {"suite": "colors"}, "Unknown suite"),
-        (ARMS, {"severities": (6,)}, "severity"),
-        (ARMS, {"env_kwargs": {"fault": object}}, "plain JSON"),
-        (ARMS, {"env_kwargs": {ENV: {}, "horizon": 3}}, "received both: horizon"),
-        (ARMS, {"suite": "texture"}, "cannot be evaluated in the cell texture-5"),
-        ([Arm("a", "pointing:lok")], {}, "no function 'lok'"),
-        ([Arm("a", "pointing:look", StemConfig(backbone="embeded"))], {}, "unknown backbone"),
+        ([], {}, "at least one condition"),
+        (CONDITIONS[:1] * 2, {}, "is there twice"),
+        (CONDITIONS, {"reference": "rwa"}, "must be one of again, guess, raw, stem"),
+        (CONDITIONS, {"num_envs": 0}, "num_envs must be 1 or more"),
+        (CONDITIONS, {"episodes": 0}, "episodes 1 or more"),
+        (CONDITIONS, {"split": "tset"}, "split must be one of"),
+        (CONDITIONS, {"suite": "colors"}, "Unknown suite"),
+        (CONDITIONS, {"severities": (6,)}, "severity"),
+        (CONDITIONS, {"env_kwargs": {"fault": object}}, "plain JSON"),
+        (CONDITIONS, {"env_kwargs": {ENV: {}, "horizon": 3}}, "received both: horizon"),
+        (CONDITIONS, {"suite": "texture"}, "cannot be evaluated in the cell texture-5"),
+        ([Condition("a", "pointing:lok")], {}, "no function 'lok'"),
+        ([Condition("a", "pointing:look", StemConfig(backbone="embeded"))], {}, "unknown backbone"),
     ],
 )
-def test_errors_come_before_any_episode(arms, changes, says, tmp_path):
+def test_errors_come_before_any_episode(conditions, changes, says, tmp_path):
     with pytest.raises(ValueError, match=says):
-        run(arms, tmp_path, **changes)
+        run(conditions, tmp_path, **changes)
     assert not list(tmp_path.rglob("cells/*/*/*.json"))
 
 
-def test_an_error_in_the_middle_names_the_arm_and_what_to_do(tmp_path):
-    arms = [Arm("raw", "pointing:look"), Arm("flat", lambda observation: [0.0])]
+def test_an_error_in_the_middle_names_the_condition_and_what_to_do(tmp_path):
+    conditions = [Condition("raw", "pointing:look"), Condition("flat", lambda observation: [0.0])]
     with pytest.raises(ValueError, match="actions of shape") as caught:
-        run(arms, tmp_path, suite=[])
-    assert "while arm 'flat' played" in caught.value.__notes__[0]
+        run(conditions, tmp_path, suite=[])
+    assert "while condition 'flat' played" in caught.value.__notes__[0]
     assert len(list(tmp_path.rglob("cells/*/clean/raw-*.json"))) == 1
 
 
@@ -210,7 +354,10 @@ def test_the_command_compares_with_and_without_the_stem(tmp_path):
         cwd=Path(pointing.__file__).parent,
     )
     assert done.returncode == 0, done.stderr
-    assert [arm["name"] for arm in Results.read(tmp_path).content["arms"]] == ["raw", "embedded"]
+    assert [condition["name"] for condition in Results.read(tmp_path).content["conditions"]] == [
+        "raw",
+        "embedded",
+    ]
     assert (tmp_path / "results.csv").exists()
     assert "corruption-4" in (tmp_path / "report.html").read_text()
 
@@ -225,7 +372,7 @@ def test_no_results_yet(tmp_path):
     with pytest.raises(FileNotFoundError, match="run the evaluation to its end"):
         Results.read(tmp_path)
     (tmp_path / "results.json").write_text('{"format": 99}')
-    with pytest.raises(ValueError, match="must have format 1"):
+    with pytest.raises(ValueError, match="must have format 2 or 1"):
         Results.read(tmp_path)
 
 
@@ -237,7 +384,7 @@ def test_a_mujoco_env_is_rendered_and_perturbed(tmp_path):
         return pointing.np.zeros((1, 6))
 
     results = evaluate(
-        [Arm("raw", stand), Arm("stem", stand, STEM)],
+        [Condition("raw", stand), Condition("stem", stand, STEM)],
         "HalfCheetah-v5",
         suite=["lighting", "corruption"],
         episodes=2,

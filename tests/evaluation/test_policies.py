@@ -1,10 +1,10 @@
-"""Arms and the loading of policies by name."""
+"""Conditions and the loading of policies by name."""
 
 import numpy as np
 import pytest
 
 from stemob_wrappers import StemConfig
-from stemob_wrappers.evaluation import Arm, load_policy
+from stemob_wrappers.evaluation import Condition, load_policy
 
 OBSERVATION = {
     "front_image": np.full((3, 48, 48, 3), 70, np.uint8),
@@ -60,34 +60,34 @@ def test_a_function_that_loads_from_a_path(folder):
 
 def test_what_lies_at_the_path_is_part_of_the_identity(folder):
     path, name = folder
-    arm = Arm("one", f"{name}:load:{path / 'weights'}")
+    condition = Condition("one", f"{name}:load:{path / 'weights'}")
     (path / "weights").write_text("0.5")
-    before = arm.identity()
-    assert arm.identity() == before
+    before = condition.identity()
+    assert condition.identity() == before
     (path / "weights").write_text("0.6")
-    assert arm.identity() != before
+    assert condition.identity() != before
 
 
 def test_where_it_lies_is_not(folder):
     path, name = folder
     for place in ("here", "there"):
         (path / place).write_text("0.5")
-    arms = [Arm("one", f"{name}:load:{path / place}") for place in ("here", "there")]
-    assert arms[0].identity() == arms[1].identity()
-    assert arms[0].describe(None) != arms[1].describe(None)
+    conditions = [Condition("one", f"{name}:load:{path / place}") for place in ("here", "there")]
+    assert conditions[0].identity() == conditions[1].identity()
+    assert conditions[0].describe(None) != conditions[1].describe(None)
 
 
 def test_identities_differ_in_policy_stem_and_training_seed():
-    arms = [
-        Arm("a", "pointing:look"),
-        Arm("a", "pointing:guess"),
-        Arm("a", "pointing:look", StemConfig()),
-        Arm("a", "pointing:look", StemConfig(inversion_steps=9)),
-        Arm("a", "pointing:look", training_seed=1),
+    conditions = [
+        Condition("a", "pointing:look"),
+        Condition("a", "pointing:guess"),
+        Condition("a", "pointing:look", StemConfig()),
+        Condition("a", "pointing:look", StemConfig(inversion_steps=9)),
+        Condition("a", "pointing:look", training_seed=1),
     ]
-    identities = [str(arm.identity()) for arm in arms]
-    assert len(set(identities)) == len(arms)
-    assert str(Arm("b", "pointing:look").identity()) == identities[0]
+    identities = [str(condition.identity()) for condition in conditions]
+    assert len(set(identities)) == len(conditions)
+    assert str(Condition("b", "pointing:look").identity()) == identities[0]
 
 
 @pytest.mark.parametrize(
@@ -126,11 +126,11 @@ def test_a_file_whose_name_another_module_has(folder):
         load_policy(f"{other}/pointing.py:act")
 
 
-def test_arms_that_are_none():
+def test_condition_that_are_none():
     with pytest.raises(ValueError, match="needs a name"):
-        Arm(" ", "pointing:look")
+        Condition(" ", "pointing:look")
     with pytest.raises(TypeError, match="must be a callable"):
-        Arm("raw", 3)  # pyright: ignore[reportArgumentType]
+        Condition("raw", 3)  # pyright: ignore[reportArgumentType]
 
 
 def test_a_model_of_stable_baselines(tmp_path):

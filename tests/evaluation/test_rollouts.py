@@ -11,6 +11,7 @@ from stemob_wrappers import StemConfig, StemPipeline
 from stemob_wrappers.evaluation.cells import Resting, episode_seeds, make_env
 from stemob_wrappers.evaluation.rollouts import open_vector_env, play
 from stemob_wrappers.perturb.suites import Cell
+from stemob_wrappers.splits import DEMONSTRATION_SEEDS, EVALUATION_SEEDS
 
 ENV = "pointing:fake/Pointing-v0"
 SEEDS = [11, 22, 33, 44, 55, 66, 77]
@@ -160,7 +161,8 @@ def test_reset_seeds_are_stable_and_splits_share_none():
     pools = [set(episode_seeds(s, split, 500)) for s in range(3) for split in ("dev", "test")]
     dev, test = set().union(*pools[::2]), set().union(*pools[1::2])
     assert not dev & test
-    assert min(dev | test) > 1_000_000
+    assert all(seed in EVALUATION_SEEDS for seed in dev | test)
+    assert DEMONSTRATION_SEEDS.stop <= EVALUATION_SEEDS.start
     with pytest.raises(ValueError, match="split must be one of train, dev, test"):
         episode_seeds(0, "tset", 1)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="episodes 1 or more"):

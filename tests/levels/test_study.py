@@ -26,16 +26,9 @@ from stemob_wrappers.cli.app import app
 from stemob_wrappers.diffusion.schedule import SD_SCHEDULE, NoiseSchedule
 from stemob_wrappers.levels import at_level, level_table, read_schedule, study
 from stemob_wrappers.levels.probe import probe_errors
-from stemob_wrappers.levels.report import print_study, write_plot
-from stemob_wrappers.levels.study import (
-    Row,
-    Study,
-    convergence,
-    read_rows,
-    recommend,
-    run_study,
-    write_rows,
-)
+from stemob_wrappers.levels.report import print_study, report_study, write_plot
+from stemob_wrappers.levels.rows import Row, read_rows, recommend, write_rows
+from stemob_wrappers.levels.study import Study, convergence, run_study
 from stemob_wrappers.pictures import read_image, write_image
 from stemob_wrappers.renders.pairs import Pairs, read_pairs, render_pairs
 from stemob_wrappers.stem.pipeline import StemPipeline
@@ -192,7 +185,7 @@ def test_a_table_survives_the_file(tmp_path):
 
 
 def small_study(**changes):
-    settings = {"steps": (0, 5), "probe_steps": 20, "probe_seeds": 2, "noises": ("frame", "fixed")}
+    settings = {"steps": (0, 5), "probe_steps": 3, "probe_seeds": 2, "noises": ("frame", "fixed")}
     return Study("planted", **{**settings, **changes})
 
 
@@ -260,7 +253,7 @@ def test_the_settings_stand_beside_the_table(planted, tmp_path):
     run_study(small_study(steps=(0,), severity=2, seed=7), tmp_path)
     told = json.loads((tmp_path / "levels.json").read_text())
     expected = {"env_id": "planted", "severity": 2, "seed": 7, "states": 600, "appearances": 5}
-    expected |= {"size": 84, "probe_steps": 20, "probe_seeds": 2, "steps": [0], "split": "dev"}
+    expected |= {"size": 84, "probe_steps": 3, "probe_seeds": 2, "steps": [0], "split": "dev"}
     assert expected.items() <= told.items()
     assert told["frames"] == [2, 40, 32, 32, 3]
     assert told["versions"]["torch"] == version("torch")
@@ -271,6 +264,22 @@ def write_folders(folder, pairs):
         (folder / name).mkdir(exist_ok=True)
         for index, frame in enumerate(pairs.frames[look]):
             write_image(folder / name / f"{index}.png", frame)
+
+
+def test_images_are_found_however_their_suffix_is_written(tmp_path):
+    write_folders(tmp_path, planted_pairs(states=6))
+    for path in (tmp_path / "clean").iterdir():
+        path.rename(path.with_suffix(".PNG"))
+    for path in (tmp_path / "perturbed").iterdir():
+        path.rename(path.with_suffix(".PNG"))
+    assert read_pairs(tmp_path / "clean", tmp_path / "perturbed").frames.shape[1] == 6
+
+
+def test_without_the_packages_that_plots_need_nothing_begins(planted, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"reports need matplotlib .*stemob_wrappers\[report\]"):
+        report_study(small_study(), tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_changed_images_in_a_folder_are_measured_again(tmp_path):
@@ -367,12 +376,10 @@ def test_an_image_is_inverted_at_any_setting_of_a_level(resolution, tmp_path):
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     write_image(tmp_path / "a.png", image)
     arguments = ["invert", str(tmp_path / "a.png"), str(tmp_path / "b.png"), "--noise", "fixed"]
-    arguments += ["--backbone", backbone, "--codec", codec, "--revision", "main"]
+    arguments += ["--backbone", backbone, "--codec", codec]
     done = CliRunner().invoke(app, [*arguments, "--resolution", str(resolution)])
     assert done.exit_code == 0, done.output
-    config = StemConfig(
-        backbone, noise="fixed", codec=codec, revision="main", resolution=resolution
-    )
+    config = StemConfig(backbone, noise="fixed", codec=codec, resolution=resolution)
     expected = StemPipeline(config, cache=False)(image[None])[0]
     np.testing.assert_array_equal(read_image(tmp_path / "b.png"), expected)
     refused = CliRunner().invoke(app, [*arguments, "--resolution", "big"])

@@ -3,8 +3,8 @@ import copy
 import dataclasses
 import json
 import re
-import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -12,13 +12,14 @@ import pytest
 from stemob_wrappers import StemConfig
 from stemob_wrappers.evaluation.results import Record
 from stemob_wrappers.pictures import write_image
-from stemob_wrappers.report.page import KEYS, points, write_report
-from stemob_wrappers.report.plots import plot_arms, plot_cells
+from stemob_wrappers.report.page import KEYS, write_report
+from stemob_wrappers.report.plots import plot_cells, plot_groups
+from stemob_wrappers.report.render import points
 from stemob_wrappers.report.statistics import summarise
 
 CELLS = ("clean", "lighting-4", "texture-4")
 TASKS = ("stemob/Lift-v0", "stemob/Stack-v0")
-ARMS = {"raw": 0.2, "stem": 0.8, "stem <i>&$a_b$ -- x": 0.5}
+CONDITIONS = {"raw": 0.2, "stem": 0.8, "stem <i>&$a_b$ -- x": 0.5}
 
 
 class Page(HTMLParser):
@@ -55,16 +56,16 @@ class Page(HTMLParser):
         return [base64.b64decode(s[len(prefix) :]) for s in sources if s.startswith(prefix)]
 
 
-def make_results(folder, tasks=TASKS, cells=CELLS, arms=ARMS):
+def make_results(folder, tasks=TASKS, cells=CELLS, conditions=CONDITIONS):
     rng = np.random.default_rng(0)
     records, frames = [], []
     for task in tasks:
         for cell in cells:
-            for arm, rate in arms.items():
+            for condition, rate in conditions.items():
                 for training_seed in range(2):
                     outcomes = (rng.random(10) < rate).tolist()
-                    spent = {"env": 10.0, "stem": 3.0 * (arm != "raw"), "policy": 2.0}
-                    key = (arm, training_seed, task, cell)
+                    spent = {"env": 10.0, "stem": 3.0 * (condition != "raw"), "policy": 2.0}
+                    key = (condition, training_seed, task, cell)
                     records.append(
                         Record(*key, [*range(10)], outcomes, [7] * 10, [0.0] * 10, spent)
                     )
@@ -74,9 +75,9 @@ def make_results(folder, tasks=TASKS, cells=CELLS, arms=ARMS):
                 frames.append({"task": task, "cell": cell, "camera": "agentview", "label": label})
                 frames[-1]["path"] = path
     described = [
-        {"name": arm, "policy": "my:policy", "training_seed": seed, "task": None}
-        | {"stem": StemConfig().to_dict() if arm == "stem" else None, "fingerprint": "f" * 32}
-        for arm in arms
+        {"name": condition, "policy": "my:policy", "training_seed": seed, "task": None}
+        | {"stem": StemConfig().to_dict() if condition == "stem" else None, "fingerprint": "f" * 32}
+        for condition in conditions
         for seed in range(2)
     ]
     return {
@@ -84,12 +85,12 @@ def make_results(folder, tasks=TASKS, cells=CELLS, arms=ARMS):
         "reference": "raw",
         "cells": list(cells),
         "settings": {"split": "test", "episodes": 10, "seed": 0, "env_kwargs": {"size": 84}},
-        "arms": described,
+        "conditions": described,
         "records": [dataclasses.asdict(record) for record in records],
         "summary": summarise(records, reference="raw", resamples=500),
         "frames": frames,
         "provenance": {
-            "command": "stemob evaluate --arms 'a&b'",
+            "command": "stemob evaluate --conditions 'a&b'",
             "versions": {"stemob_wrappers": "0.1.0", "torch": "2.13.0"},
             "started": "2026-01-31T12:00:00+00:00",
             "wall_seconds": 3750.0,
@@ -151,12 +152,14 @@ def assert_shown(cell, interval):
 
 
 def test_all_rates_are_those_of_the_json(page, results):
-    tables = [t for t in page.tables if t[0][:2] == [["arm"], ["Train"]] and ["trainings"] in t[0]]
+    tables = [
+        t for t in page.tables if t[0][:2] == [["condition"], ["Train"]] and ["trainings"] in t[0]
+    ]
     blocks = ["all", *TASKS]
     assert len(tables) == len(blocks)
     for block, (head, *lines) in zip(blocks, tables, strict=True):
         rows = [row for row in results["summary"]["rows"] if row["task"] == block]
-        assert [line[0][0] for line in lines] == [row["arm"] for row in rows]
+        assert [line[0][0] for line in lines] == [row["condition"] for row in rows]
         for row, line in zip(rows, lines, strict=True):
             shown = dict(zip((title for (title,) in head), line, strict=True))
             for group, title in (("train", "Train"), ("gen", "Gen"), ("all", "All")):
@@ -176,15 +179,15 @@ def test_all_differences_are_those_of_the_json(page, results):
             shown = dict(zip((title for (title,) in head), line, strict=True))
             for cell in CELLS[1:]:
                 assert_shown(shown[f"drop {cell}"], row["cells"][cell]["drop"])
-            if row["arm"] == "raw":
+            if row["condition"] == "raw":
                 assert shown["Train"] == ["reference"]
                 continue
             for group, title in (("train", "Train"), ("gen", "Gen"), ("all", "All")):
                 assert_shown(shown[title], row["difference"][group])
 
 
-def test_the_headline_names_the_best_arm_on_perturbed_scenes(page, results):
-    best = next(row for row in results["summary"]["rows"] if row["arm"] == "stem")
+def test_the_headline_names_the_best_condition_on_perturbed_scenes(page, results):
+    best = next(row for row in results["summary"]["rows"] if row["condition"] == "stem")
     said = re.search(r"Highest on perturbed scenes: (.*?)\.\n", page.text)
     assert said
     expected = [best["gen"]["value"], best["gen"]["low"], best["gen"]["high"]]
@@ -211,7 +214,7 @@ def test_every_frame_lies_in_the_page(page, results, folder):
     assert [[line[0] for line in strip[1:]] for strip in strips] == [[["raw"], ["stem"]]] * 2
 
 
-def test_plots_hold_every_arm_in_every_block(page):
+def test_plots_hold_every_condition_in_every_block(page):
     drawings = page.images("image/svg+xml")
     assert len(drawings) == 2 * (1 + len(TASKS))
     assert all(b"<!-- stem -->" in drawing for drawing in drawings)
@@ -222,7 +225,7 @@ def test_plots_follow_the_figures(small, plot):
     rows = copy.deepcopy(small[0]["summary"]["rows"])
 
     def draw():
-        return plot_cells(rows, CELLS[:2]) if plot else plot_arms(rows, "raw")
+        return plot_cells(rows, CELLS[:2]) if plot else plot_groups(rows, "raw")
 
     before = draw()
     assert draw() == before
@@ -245,7 +248,7 @@ def test_where_it_comes_from_is_told(page, results):
 
 def test_names_are_shown_as_they_are(page):
     names = {line[0][0] for table in page.tables for line in table if line and line[0]}
-    assert set(ARMS) <= names
+    assert set(CONDITIONS) <= names
     assert not [tag for tag, _ in page.tags if tag == "i"]
 
 
@@ -257,16 +260,16 @@ def test_the_same_results_give_the_same_file(small, tmp_path):
 
 
 def test_a_clean_cell_alone_and_no_frames_are_enough(tmp_path):
-    results = make_results(tmp_path, tasks=TASKS[:1], cells=CELLS[:1], arms={"raw": 0.5})
+    results = make_results(tmp_path, tasks=TASKS[:1], cells=CELLS[:1], conditions={"raw": 0.5})
     page = Page(write_report({**results, "frames": []}, tmp_path).read_text())
     head, line = page.tables[0]
-    assert [title for (title,) in head] == ["arm", "Train", "Gen", "All", "trainings"]
+    assert [title for (title,) in head] == ["condition", "Train", "Gen", "All", "trainings"]
     assert line[2] == ["–"]
     assert not page.images("image/png")
     assert "Highest" not in page.text
 
 
-def test_an_arm_without_a_pair_has_no_difference(small):
+def test_a_condition_without_a_pair_has_no_difference(small):
     results, folder = copy.deepcopy(small[0]), small[1]
     for row in results["summary"]["rows"]:
         row["difference"] = None

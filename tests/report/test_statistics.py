@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -24,15 +25,17 @@ CELLS = ("clean", "lighting-4", "texture-4")
 
 @settings(max_examples=100, deadline=None)
 @given(episodes=st.integers(1, 400), share=st.floats(0, 1), confidence=st.sampled_from([0.8, 0.95]))
-def test_wilson_intervals_are_scipys(episodes, share, confidence):
+def test_at_both_ends_the_rate_is_as_unlikely_as_the_confidence_says(episodes, share, confidence):
+    """Wilson's score interval holds the rates p that lie within z sqrt(p (1 - p) / n)."""
     successes = round(share * episodes)
-    test = scipy.stats.binomtest(successes, episodes)
-    expected = test.proportion_ci(confidence, method="wilson")
     found = wilson_interval(successes, episodes, confidence)
     assert found.value == successes / episodes
-    assert found.low == pytest.approx(expected.low, abs=1e-12)
-    assert found.high == pytest.approx(expected.high, abs=1e-12)
     assert 0 <= found.low <= found.value <= found.high <= 1
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    for end in (found.low, found.high):
+        spread = z * (end * (1 - end) / episodes) ** 0.5
+        # No rate lies beyond 0 and 1, where the spread is nothing.
+        assert abs(found.value - end) == pytest.approx(spread, abs=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +91,7 @@ def test_continuous_scores_agree_with_scipy_closely():
 
 
 def test_pairs_stay_together():
-    """What moves both arms of a pair alike is no uncertainty of their difference."""
+    """What moves both conditions of a pair alike is no uncertainty of their difference."""
     luck = (np.random.default_rng(0).random((1, 30)) < 0.5).astype(float)
     together = paired_bootstrap({"t": luck + 0.25}, {"t": luck})
     assert together == pytest.approx((0.25, 0.25, 0.25))
@@ -169,12 +172,12 @@ def test_scores_need_two_axes_and_an_entry(scores):
 # --- summaries -----------------------------------------------------------------------------------
 
 
-def record(arm, cell, successes, task="lift", training_seed=0, **changes):
+def record(condition, cell, successes, task="lift", training_seed=0, **changes):
     count = len(successes)
     fields = {"seeds": list(range(100, 100 + count)), "lengths": [10] * count}
     fields |= {"returns": [0.0] * count, "ms_per_step": {"env": 4.0, "stem": 2.0, "policy": 1.0}}
     outcomes = [bool(value) for value in successes]
-    return Record(arm, training_seed, task, cell, successes=outcomes, **{**fields, **changes})
+    return Record(condition, training_seed, task, cell, successes=outcomes, **{**fields, **changes})
 
 
 def first(count, episodes=EPISODES):
@@ -183,16 +186,16 @@ def first(count, episodes=EPISODES):
 
 
 def some_records(rates, task="lift", training_seed=0):
-    """``rates`` by arm: how many of twenty episodes succeed in each cell."""
+    """``rates`` by condition: how many of twenty episodes succeed in each cell."""
     return [
-        record(arm, cell, first(count), task, training_seed)
-        for arm, counts in rates.items()
+        record(condition, cell, first(count), task, training_seed)
+        for condition, counts in rates.items()
         for cell, count in zip(CELLS, counts, strict=True)
     ]
 
 
 def rows_of(summary, task="all"):
-    return {row["arm"]: row for row in summary["rows"] if row["task"] == task}
+    return {row["condition"]: row for row in summary["rows"] if row["task"] == task}
 
 
 def test_train_gen_and_all_are_those_of_the_paper():
@@ -262,7 +265,7 @@ def test_several_tasks_have_a_mean_and_rows_of_their_own():
 
 def test_differences_are_taken_over_the_training_seeds_that_both_have():
     records = some_records({"raw": (20, 0, 0), "stem": (20, 10, 10), "other": (0, 0, 0)})
-    records = [r for r in records if r.arm != "other"]
+    records = [r for r in records if r.condition != "other"]
     records += some_records({"raw": (20, 20, 20)}, training_seed=1)
     records += some_records({"other": (20, 20, 20)}, training_seed=7)
     rows = rows_of(summarise(records, reference="raw"))
@@ -293,14 +296,14 @@ def test_a_single_cell_has_no_gen_and_perturbed_cells_alone_no_train():
 def test_records_that_cannot_be_compared_are_refused():
     records = some_records({"raw": (20, 0, 0), "stem": (20, 10, 10)})
     refused = {
-        "none of the arms: raw, stem": (records, "best"),
+        "none of the conditions: raw, stem": (records, "best"),
         "at least one record": ([], "raw"),
-        "another record of arm 'raw', lift, training seed 0, cell 'clean'": (
+        "another record of condition 'raw', lift, training seed 0, cell 'clean'": (
             [*records, records[0]],
             "raw",
         ),
         "lacks the cells texture-4": (records[:-1], "raw"),
-        "need the same reset seeds to be paired; arm 'stem'": (
+        "need the same reset seeds to be paired; condition 'stem'": (
             [*records[:-1], dataclasses.replace(records[-1], seeds=list(range(EPISODES)))],
             "raw",
         ),

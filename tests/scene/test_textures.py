@@ -15,13 +15,12 @@ from hypothesis import strategies as st
 
 from stemob_wrappers.scene.textures import (
     FAMILIES,
-    SPLITS,
     draw_texture,
     image_textures,
     load_texture,
     make_texture,
 )
-from stemob_wrappers.splits import SEEDS
+from stemob_wrappers.splits import SEEDS, SPLITS
 
 NOT_TILING = {"gradient", "ripples"}
 

@@ -55,7 +55,7 @@ def test_frames_laid_out_again_are_the_image(layout, batch, use_torch):
             lambda image, k: image[3 * k : 3 * k + 3].transpose(1, 2, 0),
         ),
     ],
-    ids=str,
+    ids=["last", "first", "leading-last", "leading-first", "channels-last", "channels-first"],
 )
 def test_each_frame_is_upright_rgb(layout, pick):
     images = image_of(layout, batch=(2,))

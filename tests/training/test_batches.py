@@ -11,7 +11,7 @@ def write_scene(path, frames, **scene):
     save_file({"frames": frames}, path, metadata={"scene": json.dumps(scene)})
 
 
-def test_crops_are_states_of_a_scene_under_two_looks_and_as_it_was_made(tmp_path):
+def test_crops_are_states_of_a_scene_under_two_appearances_and_as_it_was_made(tmp_path):
     # Red holds the state, green the appearance, blue the scene.
     for scene in range(2):
         frames = np.zeros((3, 4, 128, 128, 3), np.uint8)
@@ -24,14 +24,14 @@ def test_crops_are_states_of_a_scene_under_two_looks_and_as_it_was_made(tmp_path
         crops = source.draw(np.random.default_rng([seed, 2]), 4)
         assert crops.images.shape[:3] == (2, 4, 3)
         assert crops.nominal.shape == crops.images.shape[1:]
-        state, look, scene = ((crops.nominal.mean((2, 3)) + 1) * 127.5 / 40).round().T
-        assert (look == 0).all(), "as it was rendered, colours not shifted either"
+        state, appearance, scene = ((crops.nominal.mean((2, 3)) + 1) * 127.5 / 40).round().T
+        assert (appearance == 0).all(), "as it was rendered, colours not shifted either"
         assert (scene[::2] == scene[1::2]).all()
         assert (state[::2] != state[1::2]).all(), "two states of a scene stand side by side"
         assert crops.known.all()
 
 
-def test_folders_are_drawn_from_alike_and_procedural_rooms_have_no_look_of_their_own(tmp_path):
+def test_folders_are_drawn_from_alike_and_procedural_rooms_have_no_nominal_appearance(tmp_path):
     for folder, source, count in (("a", "procedural", 9), ("b", "robosuite", 1)):
         (tmp_path / folder).mkdir()
         for index in range(count):

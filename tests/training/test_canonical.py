@@ -11,20 +11,18 @@ from stemob_wrappers.stem.pipeline import StemPipeline
 from stemob_wrappers.training.codec import TrainConfig, train_backbone
 
 CONFIG = TrainConfig(
-    steps=300,
-    batch_size=4,
-    repainted=0.0,
+    steps=150,
     layout_channels=4,
     look_channels=6,
-    width=32,
-    context_width=32,
-    deep_width=32,
+    width=16,
+    context_width=16,
+    deep_width=16,
 )
 
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory):
-    """Look 0 is grey, the others bright."""
+    """Appearance 0 is grey, the others bright."""
     folder = tmp_path_factory.mktemp("scenes")
     coarse = np.random.default_rng(0).integers(0, 100, (4, 3, 4, 4, 3), np.uint8)
     frames = coarse.repeat(32, axis=2).repeat(32, axis=3) + np.uint8(150)
@@ -34,7 +32,7 @@ def scenes(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def backbones(scenes, tmp_path_factory):
+def backbones(scenes, small_batches, tmp_path_factory):
     folder = tmp_path_factory.mktemp("backbones") / "canonical"
     canonical = train_backbone([scenes], folder, CONFIG, canonical=True)
     return canonical / "plain", canonical
@@ -47,7 +45,7 @@ def test_the_encoder_is_the_plain_one_bit_for_bit_and_the_decoder_is_not(backbon
     assert not torch.equal(plain.decoder.last.weight, canonical.decoder.last.weight)
 
 
-def test_frames_of_any_appearance_come_back_in_look_0(backbones):
+def test_frames_of_any_appearance_come_back_in_appearance_0(backbones):
     frames = np.full((4, 64, 64, 3), 200, np.uint8)
     plain, canonical = (
         StemPipeline(StemConfig(backbone=str(path), inversion_steps=0))(frames).mean()
@@ -70,9 +68,28 @@ def test_what_the_backbone_knows_is_measured_with_the_plain_decoder(backbones):
     assert load_backbone(str(plain)).plain is None
 
 
+def test_steps_of_the_decoder_alone_follow_the_others_and_leave_the_plain_backbone(
+    scenes, small_batches, tmp_path
+):
+    config = dataclasses.replace(CONFIG, steps=3)
+    together = train_backbone([scenes], tmp_path / "together", config, canonical=True)
+    config = dataclasses.replace(config, decoder_steps=3)
+    further = train_backbone([scenes], tmp_path / "further", config, canonical=True)
+    first, second = (load_backbone(str(path)) for path in (together, further))
+    assert first.plain is not None
+    assert second.plain is not None
+    assert first.plain.digest == second.plain.digest
+    assert first.digest != second.digest
+    again = train_backbone([scenes], together, config, canonical=True)  # goes on where it stopped
+    weights = [path / "vae" / "diffusion_pytorch_model.safetensors" for path in (again, further)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+    with pytest.raises(ValueError, match="--canonical"):
+        train_backbone([scenes], tmp_path / "plain", config)
+
+
 def test_the_canonical_decoder_goes_on_by_itself(backbones, scenes, tmp_path):
     _, first = backbones
-    config = dataclasses.replace(CONFIG, steps=3, start=str(first), decoder_only=True)
+    config = dataclasses.replace(CONFIG, steps=0, decoder_steps=3, start=str(first))
     further = train_backbone([scenes], tmp_path / "further", config, canonical=True)
     before, after = (load_backbone(str(path)) for path in (first, further))
     assert before.plain is not None

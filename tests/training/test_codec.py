@@ -24,8 +24,11 @@ from stemob_wrappers.training.codec import (
 
 SMALL = {"layout_channels": 2, "look_channels": 4}
 SMALL |= {"width": 16, "context_width": 16, "deep_width": 16}
-TINY = dataclasses.replace(TrainConfig(steps=6, batch_size=4, repainted=0.0), **SMALL)
+TINY = dataclasses.replace(TrainConfig(steps=6), **SMALL)
 SCHEDULE = NoiseSchedule.from_config(SD_SCHEDULE)
+
+
+pytestmark = pytest.mark.usefixtures("small_batches")
 
 
 @pytest.fixture(scope="module")
@@ -112,22 +115,24 @@ def gradients(networks, crops, config=TINY):
     return {name: w.grad is not None and w.grad.any() for name, w in networks.named_parameters()}
 
 
-def test_each_term_teaches_its_part(networks):
+def test_each_term_teaches_its_part(networks, monkeypatch):
     images = torch.rand(2, 4, 3, 32, 32) * 2 - 1
-    without = dataclasses.replace(TINY, alignment=0.0, clean=1.0)
+    without = dataclasses.replace(TINY, alignment=0.0)
 
+    monkeypatch.setattr(train, "CLEAN", 1.0)
     unknown = gradients(networks, crops_of(images, known=0.0), without)
     assert unknown["plain.encoder.look.weight"], "frames without noise teach the look latents"
     assert not unknown["plain.encoder.layout.weight"]
-    assert not unknown["canonical.last.weight"], "a scene without a look of its own teaches none"
+    assert not unknown["canonical.last.weight"], "a scene without a nominal appearance teaches none"
 
-    noised = gradients(networks, crops_of(images), dataclasses.replace(without, clean=0.0))
-    assert noised["plain.encoder.layout.weight"], "the scene's own look teaches the layout latents"
+    monkeypatch.setattr(train, "CLEAN", 0.0)
+    noised = gradients(networks, crops_of(images), without)
+    assert noised["plain.encoder.layout.weight"], "the nominal appearance teaches layout latents"
     assert noised["canonical.last.weight"]
     assert not noised["plain.encoder.look.weight"], "noise would make appearance loud"
     assert noised["plain.decoder.last.weight"]
 
-    aligned = gradients(networks, crops_of(images, known=0.0), dataclasses.replace(TINY, clean=0))
+    aligned = gradients(networks, crops_of(images, known=0.0), TINY)
     assert aligned["plain.encoder.layout.weight"]
     assert not aligned["plain.encoder.look.weight"]
 
@@ -158,9 +163,10 @@ def test_noise_is_the_closed_form_and_a_share_gets_none():
     assert level.min() >= SCHEDULE.alpha_bars[499]
 
 
-def test_training_goes_on_from_a_canonical_backbone_only(scenes, tmp_path):
+def test_training_goes_on_from_a_canonical_backbone_only(scenes, tmp_path, monkeypatch):
     first = train_backbone([scenes], tmp_path / "first", TINY, canonical=True)
-    again = dataclasses.replace(TINY, steps=1, learning_rate=0.0, start=str(first))
+    again = dataclasses.replace(TINY, steps=1, start=str(first))
+    monkeypatch.setattr(train, "LEARNING_RATE", 0.0)
     second = train_backbone([scenes], tmp_path / "second", again, canonical=True)
     for part in ("", "plain"):
         ours, theirs = (load_backbone(str(f / part)).codec.module for f in (first, second))

@@ -39,6 +39,7 @@ def test_a_users_env_gives_a_plain_and_a_canonical_backbone(tmp_path):
         scenes=tmp_path / "scenes",
         num_scenes=2,
         steps=2,
+        decoder_steps=2,
         denoiser_steps=0,
     )
     plain, canonical = (
@@ -47,6 +48,6 @@ def test_a_users_env_gives_a_plain_and_a_canonical_backbone(tmp_path):
     assert canonical["plain"] == "plain"
     assert "plain" not in plain
     assert plain["training"]["start"] == "embedded-canonical"
-    assert "nominal look" in (out / "README.md").read_text()
+    assert "nominal appearance" in (out / "README.md").read_text()
     frames = np.zeros((2, 32, 32, 3), np.uint8)
     assert StemPipeline(StemConfig(backbone=str(out)))(frames).shape == frames.shape

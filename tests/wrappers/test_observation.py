@@ -1,5 +1,6 @@
 import copy
 import json
+from typing import Any, get_type_hints
 
 import fakes
 import gymnasium as gym
@@ -7,12 +8,15 @@ import numpy as np
 import pytest
 import tiny_models
 from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env
 
 from stemob_wrappers.backbones import load as backbones
-from stemob_wrappers.config import StemConfig
+from stemob_wrappers.cache import FrameCache
+from stemob_wrappers.config import ConfigFields, StemConfig
 from stemob_wrappers.stem.pipeline import StemPipeline
 from stemob_wrappers.wrappers.observation import StemObservation
+from stemob_wrappers.wrappers.transform import OPTIONS, StemOptions
 
 
 @pytest.fixture(scope="module")
@@ -151,3 +155,44 @@ def test_bad_input_is_named(folder):
     other = StemPipeline(StemConfig(backbone=folder, seed=1)).identity
     with pytest.raises(ValueError, match="seed: expected 1, this config gives 0"):
         StemObservation(make(fakes.IMAGE), backbone=folder, expect=other)
+
+
+def test_a_key_that_is_named_is_an_image_whatever_its_name_says(folder):
+    layout: fakes.Layout = {"front_depth": fakes.IMAGE, "masks": {"left": fakes.IMAGE}}
+    for keys in (["front_depth", "masks/left"], "front_depth", {"masks/left": {"seed": 1}}):
+        wrapped = StemObservation(make(layout), keys=keys, backbone=folder)
+        named = [keys] if isinstance(keys, str) else list(keys)
+        assert list(wrapped.pipelines) == named
+        observation, _ = wrapped.reset(seed=0)
+        raw = wrapped.unwrapped
+        assert isinstance(raw, fakes.FrameEnv)
+        changed = [
+            not np.array_equal(observation["front_depth"], raw.given["front_depth"]),
+            not np.array_equal(observation["masks"]["left"], raw.given["masks"]["left"]),
+        ]
+        assert changed == ["front_depth" in named, "masks/left" in named]
+    with pytest.raises(ValueError, match="no RGB image"):
+        StemObservation(make(layout), backbone=folder)
+
+
+def test_options_are_recorded_as_plain_json_and_an_unknown_one_is_named(folder, tmp_path):
+    cache = FrameCache(tmp_path, memory_bytes=2**20)
+    cases: list[Any] = [{}, {"cache": cache, "keep_raw": True, "keys": ["front"]}, {"cache": False}]
+    for options in cases:
+        wrapped = StemObservation(make(fakes.TWO_CAMERAS), backbone=folder, seed=3, **options)
+        spec = wrapped.spec
+        assert spec is not None
+        again: Any = gym.make(EnvSpec.from_json(spec.to_json()))
+        assert again.config == wrapped.config == StemConfig(folder, seed=3)
+        assert again.observation_space == wrapped.observation_space
+        assert list(again.pipelines) == list(wrapped.pipelines)
+    for wrong, nearest in (("keep_row", "keep_raw"), ("inversion_step", "inversion_steps")):
+        options: Any = {wrong: True}
+        with pytest.raises(ValueError, match=f"'{wrong}'; did you mean '{nearest}'"):
+            StemObservation(make(fakes.IMAGE), **options)
+
+
+def test_every_field_of_the_config_is_an_option():
+    types = get_type_hints(StemConfig)
+    assert get_type_hints(ConfigFields) == types
+    assert list(StemOptions.__annotations__) == [*types, *OPTIONS]

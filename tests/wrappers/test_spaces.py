@@ -154,3 +154,25 @@ def test_replace_adds_new_keys_after_the_old_ones_in_the_order_given():
 
 def test_below_takes_the_parts_under_a_key():
     assert below({("a", 0): 1, ("b",): 2, ("a",): 3}, "a") == {(0,): 1, (): 3}
+
+
+@pytest.mark.parametrize(
+    ("key", "is_image"),
+    [
+        ("flower_cam", True),
+        ("maskedwrist", True),
+        ("unmask_cam", True),
+        ("depth", False),
+        ("front_depth", False),
+        ("robot0-Mask-left", False),
+        ("normals", False),
+        ("frontDepth", False),
+        ("optical flow", False),
+        ("depth0", False),
+    ],
+)
+def test_a_name_speaks_by_whole_words(key, is_image):
+    space = spaces.Dict({key: image(32, 32, 3)})
+    assert bool(find_images(space)) == is_image
+    assert bool(find_images(spaces.Dict({"a": space}))) == is_image
+    assert list(find_images(space, any_name=True)) == [(key,)]

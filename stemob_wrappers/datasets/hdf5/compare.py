@@ -8,9 +8,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from stemob_wrappers.datasets.hdf5.copy import address
-
-BLOCK_ROWS = 1024
+from stemob_wrappers.datasets.hdf5.copy import BLOCK_ROWS, Address, address
+from stemob_wrappers.datasets.hdf5.outside import is_plain
 
 
 def compare_trees(
@@ -21,6 +20,8 @@ def compare_trees(
     added: Collection[str] = (),
     changed: Collection[str] = (),
     left_out: Collection[str] = (),
+    followed: Collection[str] = (),
+    follow_all: bool = False,
 ) -> Iterator[str]:
     """Yield what differs between a group and its copy.
 
@@ -31,15 +32,20 @@ def compare_trees(
         images: data sets of the source whose copies have other bytes.
         added: names of attributes of the group that the copy has on top.
         changed: names of attributes of the group that are not compared.
-        left_out: members that are not compared.
+        left_out: paths below the group that are not compared.
+        followed, follow_all: links in whose place the copy has what they lead to, as for
+            ``copy_tree``.
 
     Example:
-        >>> list(compare_trees(source["data/demo_0"], target["data/demo_0"])) # doctest: +SKIP
-        []
+        >>> with h5py.File("a.hdf5", "w") as source, h5py.File("b.hdf5", "w") as target:
+        ...     source["data/states"], target["data/states"] = [1, 2], [1, 3]
+        ...     list(compare_trees(source, target))
+        ['/data/states differs from the source']
     """
     yield from _compare_attributes(before, after, added, changed)
-    same = {address(before): address(after)}
-    yield from _compare_members(before, after, {*map(address, images)}, {*left_out}, same)
+    comparison = _Comparison({*map(address, images)}, {*left_out}, {*followed})
+    comparison.same[address(before)] = address(after)
+    yield from comparison.members(before, after, "", follow_all)
 
 
 def _compare_attributes(
@@ -54,48 +60,64 @@ def _compare_attributes(
         yield f"attribute {name!r} of {after.name} is not in the source"
 
 
-def _compare_members(
-    before: Any, after: Any, images: set[int], left_out: set[str], same: dict[int, int]
-) -> Iterator[str]:
-    for name in set(map(str, after)) - set(map(str, before)) - left_out:
-        yield f"{_join(after, name)} is not in the source"
-    for name in map(str, before):
-        if name in left_out:
-            continue
-        where = _join(after, name)
-        link, copied = (group.get(name, getlink=True) for group in (before, after))
-        if copied is None:
-            yield f"{where} is missing"
-        elif not isinstance(link, h5py.HardLink):
-            if _as_text(link) != _as_text(copied):
-                yield f"{where} is {_as_text(copied)}, but in the source {_as_text(link)}"
-        elif not isinstance(copied, h5py.HardLink):
-            yield f"{where} is {_as_text(copied)}, but an object in the source"
-        else:
-            yield from _compare_objects(before[name], after[name], where, images, same)
+class _Comparison:
+    """One comparison of two trees, and which objects were found to be the same."""
 
+    def __init__(self, images: set[Address], left_out: set[str], followed: set[str]) -> None:
+        self.images = images
+        self.left_out = left_out
+        self.followed = followed
+        self.same: dict[Address, Address] = {}
+        self.kept: list[Any] = []  # open, so that addresses stay
 
-def _compare_objects(
-    before: Any, after: Any, where: str, images: set[int], same: dict[int, int]
-) -> Iterator[str]:
-    if address(before) in same:
-        if same[address(before)] != address(after):
-            yield f"{where} is no longer another name of the same object"
-        return
-    same[address(before)] = address(after)
-    if type(before) is not type(after):
-        yield f"{where} is a {type(after).__name__}, but in the source a {type(before).__name__}"
-        return
-    yield from _compare_attributes(before, after)
-    if isinstance(before, h5py.Group):
-        yield from _compare_members(before, after, images, set(), same)
-    elif isinstance(before, h5py.Dataset):
+    def members(self, before: Any, after: Any, above: str, follow_all: bool) -> Iterator[str]:
+        names = [name for name in map(str, before) if f"{above}{name}" not in self.left_out]
+        for name in set(map(str, after)) - set(names):
+            if f"{above}{name}" not in self.left_out:
+                yield f"{_join(after, name)} is not in the source"
+        for name in names:
+            where, path = _join(after, name), f"{above}{name}"
+            link, copied = (group.get(name, getlink=True) for group in (before, after))
+            is_link = not isinstance(link, h5py.HardLink)
+            if copied is None:
+                yield f"{where} is missing"
+            elif is_link and not follow_all and path not in self.followed:
+                if _as_text(link) != _as_text(copied):
+                    yield f"{where} is {_as_text(copied)}, but in the source {_as_text(link)}"
+            elif not isinstance(copied, h5py.HardLink):
+                yield f"{where} is {_as_text(copied)}, but an object in the source"
+            else:
+                inner = (f"{path}/", follow_all or is_link)
+                yield from self.objects(before[name], after[name], where, *inner)
+
+    def objects(
+        self, before: Any, after: Any, where: str, above: str, follow_all: bool
+    ) -> Iterator[str]:
+        self.kept.append(before)
+        if address(before) in self.same:
+            if self.same[address(before)] != address(after):
+                yield f"{where} is no longer another name of the same object"
+            return
+        self.same[address(before)] = address(after)
+        if type(before) is not type(after):
+            kinds = type(after).__name__, type(before).__name__
+            yield f"{where} is a {kinds[0]}, but in the source a {kinds[1]}"
+            return
+        yield from _compare_attributes(before, after)
+        if isinstance(before, h5py.Group):
+            yield from self.members(before, after, above, follow_all)
+        elif isinstance(before, h5py.Dataset):
+            yield from self.datasets(before, after, where)
+
+    def datasets(self, before: Any, after: Any, where: str) -> Iterator[str]:
         if before.shape != after.shape or before.id.get_type() != after.id.get_type():
             yield f"{where} is {after}, but the source has {before}"
             return
-        if _storage(before) != _storage(after):
+        if not is_plain(after):
+            yield f"{where} has its values in another file"
+        elif _storage(before) != _storage(after):
             yield f"{where} is stored in other chunks or with other filters than in the source"
-        if address(before) not in images and not _same_values(before, after):
+        if address(before) not in self.images and not _same_values(before, after):
             yield f"{where} differs from the source"
 
 
@@ -134,6 +156,8 @@ def _same_bytes(before: Any, after: Any) -> bool:
 
 
 def _storage(dataset: Any) -> tuple[Any, ...]:
+    if not is_plain(dataset):
+        return None, dataset.shape, []  # its copy is contiguous
     created = dataset.id.get_create_plist()
     filters = [created.get_filter(index) for index in range(created.get_nfilters())]
     return dataset.chunks, dataset.maxshape, filters

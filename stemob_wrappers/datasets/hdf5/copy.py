@@ -1,35 +1,56 @@
-"""Copy HDF5 trees object by object: raw chunks, attributes in their own types, links as links."""
+"""Copy HDF5 trees object by object: raw chunks, attributes in their own types, links as links.
+
+The copy stands by itself: no data set of it has its values in another file.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import Any, TypeAlias
 
 import h5py
 import h5py.h5o
 import numpy as np
+
+from stemob_wrappers.datasets.hdf5.outside import is_plain, outside_files
+
+Address: TypeAlias = tuple[int, int]
+BLOCK_ROWS = 1024
 
 
 def copy_tree(
     source: h5py.Group,
     target: h5py.Group,
     *,
-    replaced: Mapping[int, h5py.Dataset] | None = None,
-    left_out: tuple[str, ...] = (),
+    replaced: Mapping[Address, h5py.Dataset] | None = None,
+    left_out: Collection[str] = (),
+    followed: Collection[str] = (),
+    follow_all: bool = False,
 ) -> None:
     """Copy attributes and members of a group into an empty group.
 
-    Data sets are copied by the library chunk by chunk, without decompressing. An object that
-    several names lead to is copied once and linked again.
+    Data sets are copied by the library chunk by chunk, without decompressing; those whose values
+    lie in other files become ordinary ones. An object that several names lead to is copied once and
+    linked again. Links are copied as links, save those to follow: what they lead to is copied.
 
     Args:
         replaced: data sets to copy in place of the source's, by their :func:`address`.
-        left_out: absolute source names that are not copied.
+        left_out: paths below ``source`` that are not copied.
+        followed: paths below ``source`` of links to follow, and all links below what they lead to.
+        follow_all: follow every link.
+
+    Raises:
+        KeyError: a link to follow leads nowhere.
+        OSError: values cannot be read.
 
     Example:
-        >>> copy_tree(source["data/demo_0"], target.create_group("demo_0")) # doctest: +SKIP
+        >>> with h5py.File("a.hdf5", "w") as source, h5py.File("b.hdf5", "w") as target:
+        ...     source["data/states"] = [1, 2]
+        ...     copy_tree(source, target)
+        ...     target["data/states"][:].tolist()
+        [1, 2]
     """
-    _copy_members(source, target, replaced or {}, left_out, {})
+    _Copy(replaced or {}, left_out, followed).members(source, target, "", follow_all)
 
 
 def copy_attributes(source: h5py.HLObject, target: h5py.HLObject) -> None:
@@ -46,15 +67,19 @@ def copy_attributes(source: h5py.HLObject, target: h5py.HLObject) -> None:
 
 
 def create_like(source: h5py.Dataset, target: h5py.Group, name: str) -> h5py.Dataset:
-    """Create an empty data set of the same type, shape, chunking, filters and attributes."""
+    """Create an empty data set of the same type, shape, chunking, filters and attributes.
+
+    One whose values lie in other files becomes an ordinary one: nothing is ever written to those.
+    """
     links = h5py.h5p.create(h5py.h5p.LINK_CREATE)
     links.set_create_intermediate_group(True)
+    plain = is_plain(source)
     made = h5py.h5d.create(
         target.id,
         name.encode(),
         source.id.get_type(),
-        source.id.get_space(),
-        dcpl=source.id.get_create_plist(),
+        source.id.get_space() if plain else h5py.h5s.create_simple(source.shape),
+        dcpl=source.id.get_create_plist() if plain else None,
         lcpl=links,
     )
     dataset = h5py.Dataset(made)
@@ -72,36 +97,64 @@ def create_group_like(source: h5py.Group, target: h5py.Group, name: str) -> h5py
     return h5py.Group(h5py.h5g.create(target.id, name.encode(), gcpl=properties))
 
 
-def address(item: h5py.HLObject) -> int:
-    """Where an object lies in its file: equal for two names of the same object."""
-    return h5py.h5o.get_info(item.id).addr
+def address(item: h5py.HLObject) -> Address:
+    """Which file an object lies in, and where: equal for two names of the same object.
+
+    It holds while the object, or another one of its file, is open.
+    """
+    info = h5py.h5o.get_info(item.id)
+    return info.fileno, info.addr
 
 
-def _copy_members(
-    source: h5py.Group,
-    target: h5py.Group,
-    replaced: Mapping[int, h5py.Dataset],
-    left_out: tuple[str, ...],
-    copied: dict[int, str],
-) -> None:
-    copied[address(source)] = str(target.name)
-    copy_attributes(source, target)
-    for name in map(str, source):
-        path = f"{str(source.name).rstrip('/')}/{name}"
-        if path in left_out:
-            continue
-        link = source.get(name, getlink=True)
-        if not isinstance(link, h5py.HardLink):
-            target[name] = link
-            continue
-        item: Any = source[name]
-        before = copied.get(address(item))
-        if before is not None:
-            target[name] = target.file[before]
-        elif isinstance(item, h5py.Group):
-            group = create_group_like(item, target, name)
-            _copy_members(item, group, replaced, left_out, copied)
-        else:
-            original = replaced.get(address(item), item)
-            h5py.h5o.copy(original.id, b".", target.id, name.encode())
-            copied[address(item)] = str(target[name].name)
+class _Copy:
+    """One copy of a tree: what to copy otherwise, and what is copied already."""
+
+    def __init__(
+        self,
+        replaced: Mapping[Address, h5py.Dataset],
+        left_out: Collection[str],
+        followed: Collection[str],
+    ) -> None:
+        self.replaced = replaced
+        self.left_out = left_out
+        self.followed = followed
+        self.copied: dict[Address, str] = {}
+        self.kept: list[Any] = []  # open, so that addresses stay
+
+    def members(self, source: h5py.Group, target: h5py.Group, above: str, follow_all: bool) -> None:
+        self.copied[address(source)] = str(target.name)
+        self.kept.append(source)
+        copy_attributes(source, target)
+        for name in map(str, source):
+            path = f"{above}{name}"
+            if path in self.left_out:
+                continue
+            link = source.get(name, getlink=True)
+            is_link = not isinstance(link, h5py.HardLink)
+            if is_link and not follow_all and path not in self.followed:
+                target[name] = link
+                continue
+            item: Any = source[name]
+            before = self.copied.get(address(item))
+            if before is not None:
+                target[name] = target.file[before]
+            elif isinstance(item, h5py.Group):
+                group = create_group_like(item, target, name)
+                self.members(item, group, f"{path}/", follow_all or is_link)
+            else:
+                _copy_object(self.replaced.get(address(item), item), target, name)
+                self.copied[address(item)] = str(target[name].name)
+                self.kept.append(item)
+
+
+def _copy_object(source: Any, target: h5py.Group, name: str) -> None:
+    if is_plain(source):
+        h5py.h5o.copy(source.id, b".", target.id, name.encode())
+        return
+    outside_files(source)  # all there, or an error
+    made = create_like(source, target, name)
+    if not source.shape:
+        made[()] = source[()]
+        return
+    for start in range(0, len(source), BLOCK_ROWS):
+        made[start : start + BLOCK_ROWS] = source[start : start + BLOCK_ROWS]

@@ -2,14 +2,15 @@
 
 An image becomes a PNG of the same name, so that no lossy format changes its frames; a video keeps
 its container. Everything else in the folder is copied bit for bit: what is no picture, pictures
-whose path speaks of depth, segmentation, mask, normal or flow, and images that are not of three
-channels of 8 bits.
+whose path speaks of depth, segmentation, mask, normal or flow, and images that RGB of 8 bits cannot
+hold.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,22 +18,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stemob_wrappers.datasets.stems import CorruptSourceError, Item, Stems
-from stemob_wrappers.pictures import (
-    IMAGE_SUFFIXES,
-    VIDEO_SUFFIXES,
-    read_image,
-    read_video,
-    video_properties,
-    write_image,
-    write_video,
-)
-from stemob_wrappers.stem.frames import NOT_COLOUR
+from stemob_wrappers.datasets.parts import printable
+from stemob_wrappers.datasets.pictures.listing import Listing, is_video, list_pictures
+from stemob_wrappers.datasets.stems import CorruptSourceError, Item, Stems, file_stamp
+from stemob_wrappers.pictures import IMAGE_SUFFIXES, MAX_PIXELS, read_image, write_image
 from stemob_wrappers.stem.provenance import write_sidecar
+from stemob_wrappers.videos import VIDEO_SUFFIXES, read_video, video_properties, write_video
 
 
 @dataclass(frozen=True)
@@ -42,13 +36,19 @@ class PicturesSource:
     Args:
         path: folder or video file; it is only ever read.
         draws: noise draws a frame; those after the first become files ``NAME.drawN``.
+        allow_short: keep what can be read of a damaged video.
+        max_pixels: what a picture may declare.
 
     Example:
-        >>> PicturesSource(Path("frames")).items() # doctest: +SKIP
+        >>> write_image(Path("frames/a/0.png"), np.zeros((84, 84, 3), np.uint8))
+        >>> PicturesSource(Path("frames")).items()
+        [Item(name='item_0_0', source='a/0.png', draw=0)]
     """
 
     path: Path
     draws: int = 1
+    allow_short: bool = False
+    max_pixels: int = MAX_PIXELS
 
     part_suffix = ""
 
@@ -58,13 +58,14 @@ class PicturesSource:
         Raises:
             ValueError: there is no image or video, or two files would get one name.
         """
-        files, copied = self._files
+        files, copied = self._files.converted, self._files.copied
         if self.path.is_file() and self.draws > 1:
             raise ValueError("several draws of one video need a folder: put the video into one")
         if not files:
             raise ValueError(
                 f"{self.path} holds nothing to convert "
                 f"({', '.join(IMAGE_SUFFIXES + VIDEO_SUFFIXES)}, .hdf5)"
+                + "".join(f"; {name}: {reason}" for name, reason in self.left_out().items())
             )
         made = [
             Item(f"item_{index}_{draw}", str(file), draw)
@@ -72,14 +73,36 @@ class PicturesSource:
             for index, file in enumerate(files)
         ]
         results = [_result_name(item) for item in made] + list(map(str, copied))
-        twice = sorted({name for name in results if results.count(name) > 1})
+        twice = sorted(name for name, count in Counter(results).items() if count > 1)
         if twice:
             raise ValueError(f"several files would become {twice[0]}; rename one of them")
         return made
 
     def selection(self) -> dict[str, Any]:
-        """What of the source is converted: everything."""
+        """How the source is read, as JSON values."""
+        return {"allow_short": self.allow_short, "max_pixels": self.max_pixels}
+
+    def converted(self) -> None:
+        """Names of the images that become stem frames: here each file is one of its own."""
+
+    def left_out(self) -> dict[str, str]:
+        """Pictures that are copied as they are, and what is not copied, with the reason."""
+        return {printable(name): reason for name, reason in self._files.left_out.items()}
+
+    def failed(self) -> list[str]:
+        """What could not even be looked at."""
+        return self._files.failed
+
+    def stamps(self) -> dict[str, str]:
+        """What all items depend on: nothing, each has its own file."""
         return {}
+
+    def stamp(self, item: Item) -> str:
+        """Which state of its file an item is made of."""
+        try:
+            return file_stamp(self.original(item))
+        except OSError as error:
+            raise CorruptSourceError(f"{item.source}: {error}") from error
 
     def is_whole(self) -> bool:
         """Whether there is one result a file."""
@@ -91,14 +114,14 @@ class PicturesSource:
         if not is_video(file):
             return 1
         try:
-            return video_properties(file)[1]
-        except ValueError:
+            return video_properties(file, max_pixels=self.max_pixels).frames
+        except (OSError, ValueError):
             return 0
 
     def convert(
         self, item: Item, stems: Stems, part: Path, advance: Callable[[int], None]
     ) -> list[str]:
-        """Write the stem frames of a file.
+        """Write the stem frames of a file and return what is to be said of it.
 
         Raises:
             CorruptSourceError: the file cannot be read, or is a video of a format not written.
@@ -106,18 +129,30 @@ class PicturesSource:
         """
         stems.begin()
         file = self.original(item)
+        frames = self.stem_frames(item, stems, advance)
+        if not is_video(file):
+            encoded = part.with_name(part.name + ".png")
+            write_image(encoded, next(frames))
+            os.replace(encoded, part)
+            return []
         try:
-            if is_video(file):
-                encoded = part.with_name(part.name + file.suffix)
-                fps, _ = video_properties(file)
-                write_video(encoded, self.stem_frames(item, stems, advance), fps)
-            else:
-                encoded = part.with_name(part.name + ".png")
-                write_image(encoded, next(self.stem_frames(item, stems, advance)))
-        except ValueError as error:
+            said = video_properties(file, max_pixels=self.max_pixels)
+            encoded = part.with_name(part.name + file.suffix)
+            count = write_video(encoded, frames, said.fps)
+        except (FileNotFoundError, ValueError) as error:
             raise CorruptSourceError(f"{item.source}: {error}") from error
         os.replace(encoded, part)
-        return []
+        notes = []
+        if count < said.frames:
+            notes.append(f"{item.source}: only {count} of {said.frames} frames could be read")
+        if said.varying:
+            notes.append(
+                f"{item.source}: its frames come at varying times; the result shows "
+                f"{said.fps:.4g} a second"
+            )
+        if said.others:
+            notes.append(f"{item.source}: its sound or other streams are not in the result")
+        return notes
 
     def assemble(
         self, target: Path, items: list[Item], parts: Mapping[Item, Path], made_by: dict[str, Any]
@@ -128,16 +163,21 @@ class PicturesSource:
         ]
         if self.path.is_file():
             if failed:
-                raise OSError(f"{self.path} cannot be read")
-            shutil.copyfile(parts[items[0]], target)
+                raise CorruptSourceError(f"{self.path} cannot be read")
+            _link(parts[items[0]], target)
             write_sidecar(target, made_by)
             return failed
         for item in items:
             if item in parts:
                 result = self.result(target, item)
                 result.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(parts[item], result)
+                _link(parts[item], result)
         for file in self.copied():
+            try:
+                open(self.path / file, "rb").close()
+            except OSError as error:
+                failed.append(f"{file}: cannot be read ({error.strerror})")
+                continue
             (target / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(self.path / file, target / file)
         target.mkdir(exist_ok=True)
@@ -152,7 +192,7 @@ class PicturesSource:
         for item in items[:: max(1, len(items) // most)]:
             result = self.result(target, item)
             if result.exists():
-                yield item.source, next(read_frames(self.original(item))), next(read_frames(result))
+                yield printable(item.source), next(self.frames(item)), next(read_frames(result))
 
     def original(self, item: Item) -> Path:
         """The file that an item is made from."""
@@ -164,7 +204,22 @@ class PicturesSource:
 
     def copied(self) -> list[Path]:
         """The files that are carried over as they are, below the folder."""
-        return self._files[1]
+        return self._files.copied
+
+    def frames(self, item: Item) -> Iterator[NDArray[np.uint8]]:
+        """Yield the frames of a file of the source.
+
+        Raises:
+            CorruptSourceError: they cannot be read.
+        """
+        options: dict[str, Any] = {"max_pixels": self.max_pixels}
+        file = self.original(item)
+        if is_video(file):
+            options["allow_short"] = self.allow_short
+        try:
+            yield from read_frames(file, **options)
+        except (OSError, ValueError) as error:
+            raise CorruptSourceError(f"{item.source}: {error}") from error
 
     def stem_frames(
         self, item: Item, stems: Stems, advance: Callable[[int], None] | None = None
@@ -172,7 +227,7 @@ class PicturesSource:
         """Yield the stem frames of a file; the images of one folder count as one episode."""
         file, first = Path(item.source), 0
         episode = str(file if is_video(file) else file.parent)
-        frames = read_frames(self.original(item))
+        frames = self.frames(item)
         while batch := list(islice(frames, stems.batch_size)):
             rows = [f"{item.source} {first + row}" for row in range(len(batch))]
             if advance is not None:
@@ -181,35 +236,24 @@ class PicturesSource:
             first += len(batch)
 
     @cached_property
-    def _files(self) -> tuple[list[Path], list[Path]]:
+    def _files(self) -> Listing:
         """Files to convert and files to copy, below the folder; looked at once."""
         if self.path.is_file():
-            return [Path(self.path.name)] if is_video(self.path) else [], []
-        converted, copied = [], []
-        for path in sorted(path for path in self.path.rglob("*") if path.is_file()):
-            file = path.relative_to(self.path)
-            named_other = any(word in str(file).lower() for word in NOT_COLOUR)
-            is_frames = not named_other and (is_video(file) or _is_colour_image(path))
-            (converted if is_frames else copied).append(file)
-        return converted, copied
+            return Listing([Path(self.path.name)] if is_video(self.path) else [])
+        return list_pictures(self.path, self.max_pixels)
 
 
-def read_frames(file: Path) -> Iterator[NDArray[np.uint8]]:
+def read_frames(file: Path, **options: Any) -> Iterator[NDArray[np.uint8]]:
     """Yield the frames of a video, or the one of an image."""
-    return read_video(file) if is_video(file) else iter([read_image(file)])
+    return read_video(file, **options) if is_video(file) else iter([read_image(file, **options)])
 
 
-def is_video(file: Path) -> bool:
-    """Whether a path names a video, by its suffix."""
-    return file.suffix.lower() in VIDEO_SUFFIXES
-
-
-def _is_colour_image(file: Path) -> bool:
-    """Whether a file is an image of three channels of 8 bits, or one that cannot be read."""
-    if file.suffix.lower() not in IMAGE_SUFFIXES:
-        return False
-    image = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
-    return image is None or (image.dtype == np.uint8 and image.shape[2:] == (3,))
+def _link(part: Path, result: Path) -> None:
+    """Give a part a second name, which costs neither time nor space; copy where there is none."""
+    try:
+        os.link(part, result)
+    except OSError:
+        shutil.copyfile(part, result)
 
 
 def _result_name(item: Item) -> str:

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stemob_wrappers.datasets.pictures.source import PicturesSource, is_video, read_frames
+from stemob_wrappers.datasets.pictures.listing import is_video
+from stemob_wrappers.datasets.pictures.source import PicturesSource, read_frames
 from stemob_wrappers.datasets.stems import Item, Stems
-from stemob_wrappers.pictures import video_properties, write_video
 from stemob_wrappers.stem.provenance import SIDECAR
+from stemob_wrappers.videos import video_properties, write_video
 
 SAMPLED_IMAGES = 100  # a folder; of every video the first block of frames
 TOLERANCE = 1  # grey levels: batches of other sizes round differently
@@ -26,11 +27,12 @@ def compare_pictures(
     source: Path, target: Path, made_by: dict[str, Any], stems: Stems
 ) -> list[str]:
     """Return what is wrong with a converted folder or video."""
-    reader = PicturesSource(source, made_by["draws"])
+    reader = PicturesSource(source, made_by["draws"], **made_by["selection"])
     items = reader.items()
     if "shard" in made_by:
         items = items[made_by["shard"]["index"] :: made_by["shard"]["count"]]
     problems = _compare_copied(reader, target, items) if target.is_dir() else []
+    problems += reader.failed()
     images = [item for item in items if not is_video(Path(item.source))]
     sampled = set(images[:: -(-len(images) // SAMPLED_IMAGES) or 1])
     for item in items:
@@ -65,7 +67,7 @@ def _compare_copied(reader: PicturesSource, target: Path, items: list[Item]) -> 
 def _compare_image(
     reader: PicturesSource, item: Item, result: Path, stems: Stems, recompute: bool
 ) -> Iterator[str]:
-    raw, stem = next(read_frames(reader.original(item))), next(read_frames(result))
+    raw, stem = next(reader.frames(item)), next(read_frames(result))
     if raw.shape != stem.shape:
         yield f"{result} is {stem.shape}, but the source {raw.shape}"
     elif recompute:
@@ -77,14 +79,14 @@ def _compare_image(
 def _compare_video(reader: PicturesSource, item: Item, result: Path, stems: Stems) -> Iterator[str]:
     """Frames are lossy in a video: the recomputed ones are encoded as they were."""
     original = reader.original(item)
-    counts = [sum(1 for _ in read_frames(path)) for path in (original, result)]
+    counts = [sum(1 for _ in frames) for frames in (reader.frames(item), read_frames(result))]
     if counts[0] != counts[1]:
         yield f"{result} has {counts[1]} frames, but the source {counts[0]}"
     found = _first_frames(read_frames(result), stems)
     made = _first_frames(reader.stem_frames(item, stems), stems)
     with tempfile.TemporaryDirectory() as folder:
         encoded = Path(folder) / f"stem{result.suffix}"
-        write_video(encoded, made, video_properties(original)[0])
+        write_video(encoded, made, video_properties(original, max_pixels=reader.max_pixels).fps)
         expected = _first_frames(read_frames(encoded), stems)
     if expected.shape[1:] != found.shape[1:]:
         yield f"{result} has frames of {found.shape[1:]}, but the source of {expected.shape[1:]}"

@@ -2,37 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import h5py
 import numpy as np
-from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
-from stemob_wrappers.datasets.hdf5.copy import address
+from stemob_wrappers.datasets.hdf5.copy import Address, address
 from stemob_wrappers.datasets.stems import CorruptSourceError, Item, Stems
-from stemob_wrappers.stem.frames import NOT_COLOUR, FrameLayout
-from stemob_wrappers.wrappers.spaces import image_layout
+from stemob_wrappers.stem.frames import MIN_SIDE, FrameLayout, find_layout, named_as_no_colour
 
 GROUPS = ("obs", "next_obs")
+UNREADABLE = (OSError, KeyError, RuntimeError)  # what HDF5 raises on damaged data
 
 
-def find_demo_images(demo: h5py.Group) -> dict[str, tuple[h5py.Dataset, FrameLayout]]:
-    """Return every RGB image data set below ``obs`` and ``next_obs``, once if it has two names.
+@dataclass
+class DemoImages:
+    """What of a demo is an image.
 
-    Keys whose name speaks of depth, segmentation, mask, normal or flow are left out.
+    Attributes:
+        images: data set and layout of every RGB image, by path below the demo; once, if it has two
+            names.
+        names: below ``obs`` or ``next_obs`` of all of them, with those of such second names.
+        left_out: why other arrays that look like pictures are none, by path.
+        links: paths of the links below ``obs`` and ``next_obs`` that lead to images.
     """
-    found: dict[int, tuple[str, h5py.Dataset, FrameLayout]] = {}
+
+    images: dict[str, tuple[h5py.Dataset, FrameLayout]] = field(default_factory=dict)
+    names: set[str] = field(default_factory=set)
+    left_out: dict[str, str] = field(default_factory=dict)
+    links: set[str] = field(default_factory=set)
+
+
+def find_demo_images(demo: h5py.Group, named: Collection[str] = ()) -> DemoImages:
+    """Find every RGB image below ``obs`` and ``next_obs`` of a demo; links are followed.
+
+    Floats count as images by their shape; whether they lie in [0, 1] is seen when they are read.
+
+    Args:
+        demo: the group of a demo.
+        named: names of images that are taken though a word of them says depth, segmentation, mask,
+            normal or flow.
+
+    Raises:
+        CorruptSourceError: a link leads nowhere, or a member cannot be read.
+    """
+    search = _Search({*named})
     for group in GROUPS:
-        if group in demo:
-            for path, dataset in _datasets(demo[group], group):
-                layout = None
-                if dataset.dtype == np.uint8 and dataset.ndim >= 4:
-                    layout = image_layout(Box(0, 255, dataset.shape[1:], np.uint8))
-                if layout is not None:
-                    found.setdefault(address(dataset), (path, dataset, layout))
-    return {path: (dataset, layout) for path, dataset, layout in found.values()}
+        if group in demo or demo.get(group, getlink=True) is not None:
+            search.visit(demo, group, group, ())
+    for path, dataset in _elsewhere(demo):
+        if address(dataset) not in search.seen:
+            search.found.left_out[path] = f"it lies outside of {' and '.join(GROUPS)}"
+    return search.found
+
+
+def key_of(path: str) -> str:
+    """The name below ``obs`` or ``next_obs``; what lies elsewhere in a demo has its whole path.
+
+    Example:
+        >>> key_of("next_obs/front"), key_of("images/front")
+        ('front', 'images/front')
+    """
+    group, _, name = path.partition("/")
+    return name if group in GROUPS else path
 
 
 def row_names(path: str, first: int, count: int) -> list[str]:
@@ -61,8 +96,14 @@ def invert_block(
     read: Mapping[str, NDArray[np.uint8]],
     start: int,
 ) -> dict[str, NDArray[np.uint8]]:
-    """Invert the frames of ``obs`` and ``next_obs`` in one call, so that shared ones go once."""
-    frames = {path: images[path][1].to_frames(array) for path, array in read.items() if len(array)}
+    """Invert the frames of ``obs`` and ``next_obs`` in one call, so that shared ones go once.
+
+    Raises:
+        CorruptSourceError: floats that are NaN or outside [0, 1].
+    """
+    frames = {
+        path: _to_frames(path, images[path][1], array) for path, array in read.items() if len(array)
+    }
     rows = [
         name
         for path, array in frames.items()
@@ -92,14 +133,84 @@ def read_rows(dataset: h5py.Dataset, start: int, stop: int) -> NDArray[np.uint8]
         ) from error
 
 
-def _datasets(group: Any, path: str) -> Iterator[tuple[str, h5py.Dataset]]:
-    for name in group:
-        if any(word in name.lower() for word in NOT_COLOUR):
-            continue
-        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-            continue
-        item = group[name]
-        if isinstance(item, h5py.Group):
-            yield from _datasets(item, f"{path}/{name}")
+def _to_frames(path: str, layout: FrameLayout, array: NDArray[Any]) -> NDArray[np.uint8]:
+    try:
+        return layout.to_frames(array)
+    except ValueError as error:
+        raise CorruptSourceError(f"{path}: {error}") from error
+
+
+class _Search:
+    """One walk through the observations of a demo."""
+
+    def __init__(self, named: set[str]) -> None:
+        self.named = named
+        self.found = DemoImages()
+        self.seen: dict[Address, h5py.HLObject] = {}  # open, so that addresses stay
+
+    def visit(self, parent: Any, name: str, path: str, links: tuple[str, ...]) -> None:
+        """Look at a member; ``links`` are those that the way to it goes through."""
+        if not isinstance(parent.get(name, getlink=True), h5py.HardLink):
+            links = (*links, path)
+        try:
+            item = parent[name]
+        except UNREADABLE as error:
+            raise CorruptSourceError(f"{path} cannot be opened ({error})") from error
+        again = address(item) in self.seen
+        self.seen.setdefault(address(item), item)
+        if isinstance(item, h5py.Group) and not again:
+            for child in map(str, item):
+                self.visit(item, child, f"{path}/{child}", links)
         elif isinstance(item, h5py.Dataset):
-            yield f"{path}/{name}", item
+            self.judge(item, path, links, again)
+
+    def judge(self, item: h5py.Dataset, path: str, links: tuple[str, ...], again: bool) -> None:
+        reason = why_no_image(item)
+        if reason == "" and path.split("/", 1)[1] not in self.named and _named_other(path):
+            reason = "its name speaks of depth, segmentation, mask, normal or flow"
+        if reason == "":
+            self.found.links.update(links)
+            self.found.names.add(path.split("/", 1)[1])
+            if not again:
+                layout = find_layout(item.shape[1:], item.dtype)
+                assert layout is not None, "no reason against it"
+                self.found.images[path] = (item, layout)
+        elif reason is not None:
+            self.found.left_out[path] = reason
+
+
+def why_no_image(dataset: h5py.Dataset) -> str | None:
+    """Say why an array is no series of RGB images: "" if it is one, None if nobody would think so.
+
+    Example:
+        >>> with h5py.File("rgba.hdf5", "w") as file:
+        ...     why_no_image(file.create_dataset("a", (5, 84, 84, 4), np.uint8))
+        'its frames are (84, 84, 4), not RGB'
+    """
+    if isinstance(h5py.check_vlen_dtype(dataset.dtype), np.dtype):  # and no text
+        return "it holds arrays of varying length, as compressed pictures are; decode them first"
+    sides = dataset.shape[1:] if dataset.shape else ()
+    if len([side for side in sides if side >= MIN_SIDE]) < 2 or dataset.dtype.kind not in "biuf":
+        return None
+    if find_layout(sides, dataset.dtype) is not None:
+        return ""
+    if find_layout(sides, np.uint8) is not None:
+        return f"it is {dataset.dtype}, not uint8 or float in [0, 1]"
+    return f"its frames are {sides}, not RGB"
+
+
+def _named_other(path: str) -> bool:
+    return any(map(named_as_no_colour, path.split("/")))
+
+
+def _elsewhere(demo: h5py.Group) -> list[tuple[str, h5py.Dataset]]:
+    """Images of a demo beside its observations."""
+    found: list[tuple[str, h5py.Dataset]] = []
+
+    def look(path: str, item: Any) -> None:
+        is_image = isinstance(item, h5py.Dataset) and item.dtype == np.uint8
+        if is_image and path.split("/", 1)[0] not in GROUPS and why_no_image(item) == "":
+            found.append((path, item))
+
+    demo.visititems(look)
+    return found

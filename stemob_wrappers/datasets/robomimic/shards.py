@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from stemob_wrappers.stem.provenance import PREFIX, read_provenance, write_attributes
+from stemob_wrappers.work import whole_file
 
 
 def merge_shards(
@@ -29,12 +31,19 @@ def merge_shards(
             conversions.
 
     Example:
-        >>> merge_shards("stem.hdf5", ["stem-0.hdf5", "stem-1.hdf5"]) # doctest: +SKIP
+        >>> import h5py, numpy as np
+        >>> from stemob_wrappers.datasets import invert_dataset
+        >>> with h5py.File("demo.hdf5", "w") as file:
+        ...     for demo in (0, 1):
+        ...         file[f"data/demo_{demo}/obs/front"] = np.zeros((2, 16, 16, 3), np.uint8)
+        >>> for index in (0, 1):
+        ...     _ = invert_dataset("demo.hdf5", f"stem-{index}.hdf5", shard=(index, 2))
+        >>> merge_shards("stem.hdf5", ["stem-0.hdf5", "stem-1.hdf5"])
         []
     """
     import h5py
 
-    from stemob_wrappers.datasets.hdf5.copy import copy_attributes, copy_tree, create_group_like
+    from stemob_wrappers.datasets.hdf5.copy import copy_tree, create_group_like
     from stemob_wrappers.datasets.hdf5.write import new_file
     from stemob_wrappers.datasets.robomimic.source import restrict_metadata
 
@@ -43,35 +52,24 @@ def merge_shards(
         raise FileExistsError(f"{target} is there already; name another target or --overwrite")
     paths, shard, made_by = _check(shards)
     missing = []
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with new_file(temporary) as (file, check):
-            files = [h5py.File(path, "r") for path in paths]
-            try:
-                first: Any = files[0]["data"]
-                data = create_group_like(first, file, "data")
-                for index, name in enumerate(shard["items"]):
-                    source: Any = files[index % len(files)]["data"]
-                    if name in source:
-                        copy_tree(source[name], create_group_like(source[name], data, name))
-                    else:
-                        missing.append(name)
-                    check()
-                copy_attributes(first, data)
-                del data.attrs[f"{PREFIX}shard"]
-                demos = {name for one in files for name in one["data"]}  # type: ignore[union-attr]
-                for name in set(first) - demos.intersection(shard["items"]):
-                    files[0].copy(first[name], data, name)
-                copy_tree(files[0], file, left_out=("/data",))
-            finally:
-                for one in files:
-                    one.close()
-            if missing or not shard["whole"]:
-                restrict_metadata(file)
-            write_attributes(data, made_by)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(target, sync=True) as temporary, contextlib.ExitStack() as opened:
+        file, check = opened.enter_context(new_file(temporary))
+        files = [opened.enter_context(h5py.File(path, "r")) for path in paths]
+        first: Any = files[0]["data"]
+        data = create_group_like(first, file, "data")
+        for index, name in enumerate(shard["items"]):
+            source: Any = files[index % len(files)]["data"]
+            if name in source:
+                copy_tree(source[name], create_group_like(source[name], data, name))
+            else:
+                missing.append(name)
+            check()
+        copy_tree(first, data, left_out=shard["items"])
+        del data.attrs[f"{PREFIX}shard"]
+        copy_tree(files[0], file, left_out=("data",))
+        if missing or not shard["whole"]:
+            restrict_metadata(file)
+        write_attributes(data, made_by)
     return missing
 
 

@@ -7,8 +7,9 @@ goes on with the parts that it finds, and workers and shards are no special case
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +19,23 @@ from numpy.typing import NDArray
 
 from stemob_wrappers.datasets.hdf5.copy import (
     address,
-    copy_attributes,
     copy_tree,
     create_group_like,
     create_like,
 )
+from stemob_wrappers.datasets.hdf5.outside import outside_files
 from stemob_wrappers.datasets.hdf5.write import new_file
 from stemob_wrappers.datasets.robomimic.images import (
+    UNREADABLE,
+    DemoImages,
     find_demo_images,
     invert_block,
+    key_of,
     read_rows,
     same_frames,
 )
-from stemob_wrappers.datasets.stems import CorruptSourceError, Item, Stems
+from stemob_wrappers.datasets.robomimic.survey import Survey, survey_demos
+from stemob_wrappers.datasets.stems import CorruptSourceError, Item, Stems, file_stamp
 from stemob_wrappers.stem.frames import FrameLayout
 from stemob_wrappers.stem.provenance import write_attributes
 
@@ -54,12 +59,14 @@ class RobomimicSource:
         ValueError: no robomimic file, or an unknown filter key or image.
 
     Example:
-        >>> RobomimicSource(Path("demo.hdf5")).items() # doctest: +SKIP
+        >>> with h5py.File("demo.hdf5", "w") as file:
+        ...     file["data/demo_0/obs/front"] = np.zeros((5, 84, 84, 3), np.uint8)
+        >>> RobomimicSource(Path("demo.hdf5")).items()
         [Item(name='demo_0', source='demo_0', draw=0)]
     """
 
     path: Path
-    keys: tuple[str, ...] | None = None
+    keys: Sequence[str] | None = None
     filter_key: str | None = None
     num_trajs: int | None = None
     draws: int = 1
@@ -71,8 +78,7 @@ class RobomimicSource:
         with h5py.File(self.path, "r") as file:
             demos = self._selected(file)
             last = max(map(demo_number, demo_names(file)))
-            if demos and self.keys is not None:
-                self._check_keys(file, demos)
+        self._check_keys()
         first = [Item(demo, demo) for demo in demos]
         more = [
             Item(f"demo_{last + 1 + (draw - 1) * len(demos) + rank}", demo, draw)
@@ -89,6 +95,26 @@ class RobomimicSource:
             "num_trajs": self.num_trajs,
         }
 
+    def converted(self) -> list[str]:
+        """Names below ``obs`` of what becomes stem frames."""
+        return sorted(self._survey.converted)
+
+    def left_out(self) -> dict[str, str]:
+        """What looks like pictures and is left as it is, with the reason."""
+        return self._survey.left_out
+
+    def failed(self) -> list[str]:
+        """What could not even be looked at: nothing here, a demo fails as an item."""
+        return []
+
+    def stamps(self) -> dict[str, str]:
+        """Size, time and, of small ones, digest of every file that images come from."""
+        return {str(path): file_stamp(path) for path in (self.path, *self._survey.other_files)}
+
+    def stamp(self, item: Item) -> str:
+        """Of which state of its source an item is; here :meth:`stamps` says it for all."""
+        return ""
+
     def is_whole(self) -> bool:
         """Whether the result has just the demos of the source."""
         with h5py.File(self.path, "r") as file:
@@ -103,10 +129,16 @@ class RobomimicSource:
         except OSError:
             return 0
 
+    @cached_property
+    def _survey(self) -> Survey:
+        with h5py.File(self.path, "r") as file:
+            demos = dict.fromkeys(self._selected(file), file["data"])
+            return survey_demos(demos, self.path, self.keys)
+
     def convert(
         self, item: Item, stems: Stems, part: Path, advance: Callable[[int], None]
     ) -> list[str]:
-        """Write the stem frames of a demo to a file of its own; return what could not be read.
+        """Write the stem frames of a demo to a file of its own; return what is to be said of it.
 
         Raises:
             CorruptSourceError: the demo cannot be read.
@@ -149,10 +181,8 @@ class RobomimicSource:
                     failed.append(f"{item.name}: {error}")
                     if item.name in data:
                         del data[item.name]
-            for name in set(source_data) - set(demo_names(source)):
-                source.copy(source_data[name], data, name)
-            copy_attributes(source_data, data)
-            copy_tree(source, file, left_out=("/data",))
+            copy_tree(source_data, data, left_out=demo_names(source))
+            copy_tree(source, file, left_out=("data",))
             if "shard" not in made_by and (failed or not self.is_whole()):
                 restrict_metadata(file)
             write_attributes(data, made_by)
@@ -181,15 +211,21 @@ class RobomimicSource:
         if item not in parts:
             raise CorruptSourceError("not converted")
         with h5py.File(parts[item], "r") as part:
+            found = self.demo(source_data.file, item.source)
             replaced = {
-                address(image): _dataset(part, path)
-                for path, (image, _) in self.images(source_data.file, item.source).items()
+                address(image): _dataset(part, path) for path, (image, _) in found.images.items()
             }
             try:
                 demo = source_data[item.source]
                 group = create_group_like(demo, data, item.name)
-                copy_tree(demo, group, replaced=replaced)
-            except (KeyError, RuntimeError) as error:
+                copy_tree(
+                    demo,
+                    group,
+                    replaced=replaced,
+                    followed=found.links,
+                    follow_all=is_linked(source_data.file, item.source),
+                )
+            except UNREADABLE as error:
                 raise CorruptSourceError(str(error)) from error
         if item.draw:
             group.attrs[SOURCE_ATTRIBUTE] = item.source
@@ -211,27 +247,58 @@ class RobomimicSource:
             raise ValueError(f"{self.path} has no demo to convert (groups data/demo_0, …)")
         return demos
 
-    def _check_keys(self, file: h5py.File, demos: list[str]) -> None:
-        readable = find_demo_images(_group(file, f"data/{demos[0]}"))
-        names = sorted({path.split("/", 1)[1] for path in readable})
+    def _check_keys(self) -> None:
+        found = self._survey
         for key in self.keys or ():
-            if key not in names:
+            if key not in found.converted:
                 raise ValueError(
                     f"{self.path} has no image {key!r} in obs; its images are "
-                    f"{', '.join(map(repr, names)) or 'none'}"
+                    f"{', '.join(map(repr, sorted(found.names))) or 'none'}{_reasons(found)}"
                 )
+        if not found.converted and not found.unreadable:
+            raise ValueError(
+                f"{self.path} has no image to convert in obs (uint8, or float in [0, 1], of shape "
+                f"[T, H, W, 3]){_reasons(found)}"
+            )
+
+    def demo(self, file: h5py.File, demo: str) -> DemoImages:
+        """The images of a demo that are converted.
+
+        Raises:
+            CorruptSourceError: it cannot be read, has none, or one that should be converted cannot.
+        """
+        try:
+            found = find_demo_images(_group(file, f"data/{demo}"), self.keys or ())
+            for image, _ in found.images.values():
+                outside_files(image)  # all there, or an error
+        except UNREADABLE as error:
+            raise CorruptSourceError(f"cannot be read ({error})") from error
+        converted = self._survey.converted
+        for path, reason in found.left_out.items():
+            if key_of(path) in converted:
+                raise CorruptSourceError(f"{path} is converted elsewhere, but here {reason}")
+        found.images = {
+            path: image for path, image in found.images.items() if key_of(path) in converted
+        }
+        if not any(path.startswith("obs/") for path in found.images):
+            raise CorruptSourceError("has no image to convert in obs")
+        return found
 
     def images(self, file: h5py.File, demo: str) -> dict[str, tuple[h5py.Dataset, FrameLayout]]:
         """The images of a demo that are converted, by path below it."""
-        try:
-            images = find_demo_images(_group(file, f"data/{demo}"))
-        except (KeyError, OSError, RuntimeError) as error:
-            raise CorruptSourceError(f"cannot be read ({error})") from error
-        if self.keys is not None:
-            images = {p: i for p, i in images.items() if p.split("/", 1)[1] in self.keys}
-        if not any(path.startswith("obs/") for path in images):
-            raise CorruptSourceError("has no image to convert in obs")
-        return images
+        return self.demo(file, demo).images
+
+
+def _reasons(found: Survey) -> str:
+    reasons = [f"{name}: {reason}" for name, reason in found.left_out.items()]
+    return "".join(f"; {reason}" for reason in reasons + found.unreadable)
+
+
+def is_linked(file: h5py.File, demo: str) -> bool:
+    """Whether a demo, or the group ``data``, is a link: then nothing below can be one."""
+    data: Any = file["data"]
+    links = (file.get("data", getlink=True), data.get(demo, getlink=True))
+    return not all(isinstance(link, h5py.HardLink) for link in links)
 
 
 def restrict_metadata(file: h5py.File) -> None:

@@ -11,19 +11,19 @@ import h5py
 import numpy as np
 
 from stemob_wrappers.datasets.hdf5.compare import compare_trees
-from stemob_wrappers.datasets.robomimic.images import row_names
+from stemob_wrappers.datasets.robomimic.images import UNREADABLE, row_names
 from stemob_wrappers.datasets.robomimic.source import (
     DRAW_ATTRIBUTE,
     SOURCE_ATTRIBUTE,
     RobomimicSource,
     demo_names,
+    is_linked,
 )
 from stemob_wrappers.datasets.stems import Item, Stems
 from stemob_wrappers.stem.provenance import PREFIX
 
 SAMPLED_FRAMES = 4  # a trajectory and image
 TOLERANCE = 1  # grey levels: batches of other sizes round differently
-UNREADABLE = (OSError, KeyError, RuntimeError)  # what HDF5 raises on damaged data
 
 
 def compare_files(source: Path, target: Path, made_by: dict[str, Any], stems: Stems) -> list[str]:
@@ -101,10 +101,18 @@ def _compare_demo(
     before: Any, after: Any, reader: RobomimicSource, item: Item, stems: Stems
 ) -> Iterator[str]:
     demo = after["data"][item.name]
-    images = reader.images(before, item.source)
+    found = reader.demo(before, item.source)
+    images = found.images
     added = (SOURCE_ATTRIBUTE, DRAW_ATTRIBUTE) if item.draw else ()
     converted = [image for image, _ in images.values()]
-    yield from compare_trees(before["data"][item.source], demo, images=converted, added=added)
+    yield from compare_trees(
+        before["data"][item.source],
+        demo,
+        images=converted,
+        added=added,
+        followed=found.links,
+        follow_all=is_linked(before, item.source),
+    )
     for path, (image, layout) in images.items():
         stem = demo.get(path)
         if stem is None or stem.shape != image.shape or not len(image):

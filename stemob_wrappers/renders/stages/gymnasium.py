@@ -1,4 +1,4 @@
-"""TODO"""
+"""Gymnasium's MuJoCo models as stages: random postures, seen from around."""
 
 from __future__ import annotations
 

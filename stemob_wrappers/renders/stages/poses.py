@@ -1,4 +1,4 @@
-"""States that a policy meets and a straying arm does not: the hand at an object, or holding it."""
+"""Poses of robosuite's arm: its hand at an object or holding it, or astray."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from stemob_wrappers.renders.stages.stage import Array, move_to
 from stemob_wrappers.scene.textures import draw_colour
 
+GRIP_SITE = "gripper0_right_grip_site"
 HELD = 0.3  # share of states in which the object is in the hand
 HEIGHT = 0.2  # m above its object that the hand is at most
 WORKSPACE = 0.4  # m from home; farther off the hand does not reach with the palm down
@@ -166,7 +167,6 @@ def stray(
         if j.name.startswith("gripper0_") and j.type[0] == mujoco.mjtJoint.mjJNT_SLIDE
     ]
     objects = [j for j in joints if j.type[0] == mujoco.mjtJoint.mjJNT_FREE]
-    hand = "gripper0_right_grip_site"
     qpos = home.copy()
     for scale in (rng.choice([0.05, 0.2, 0.4]), 0.2, 0.1, 0.05, 0.0):
         for joint in arm:
@@ -174,16 +174,13 @@ def stray(
             address = int(joint.qposadr[0])
             qpos[address] = np.clip(home[address] + rng.normal(0.0, scale), low, high)
         move_to(model, data, qpos)
-        if data.site(hand).xpos[2] > 0.84:
+        if data.site(GRIP_SITE).xpos[2] > 0.84:
             break
     if len(fingers) == 2:
         opening = fingers[0].range[0] + rng.random() * np.ptp(fingers[0].range)
         qpos[[int(f.qposadr[0]) for f in fingers]] = [opening, -opening]
     if objects and rng.random() < 0.2:
         held = int(objects[int(rng.integers(len(objects)))].qposadr[0])
-        qpos[held : held + 3] = data.site(hand).xpos
+        qpos[held : held + 3] = data.site(GRIP_SITE).xpos
     move_to(model, data, qpos)
     return qpos
-
-
-GRIP_SITE = "gripper0_right_grip_site"

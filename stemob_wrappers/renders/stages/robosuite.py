@@ -1,4 +1,4 @@
-"""TODO"""
+"""robosuite's tasks as stages: the arm astray, seen by the task's cameras and from around."""
 
 from __future__ import annotations
 

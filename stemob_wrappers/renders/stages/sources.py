@@ -1,4 +1,4 @@
-"""Where training scenes come from: robosuite tasks, procedural tables, Gymnasium's MuJoCo models.
+"""Builds the stage of a source by name: robosuite tasks, procedural tables, Gymnasium's models.
 
 A source builds a `Stage`: an uncompiled MuJoCo scene and a function that draws states of it.
 """
@@ -27,10 +27,4 @@ def build_stage(source: str, task: str, robot: str, rng: np.random.Generator) ->
         return gymnasium_stage(task)
     if source == "procedural":
         return tabletop_stage(rng)
-    raise ValueError(f"Unknown source {source!r}; choose one of {', '.join(TRAIN_TASKS)}.")
-
-
-# --- robosuite -----------------------------------------------------------------------------------
-
-
-# --- Gymnasium -----------------------------------------------------------------------------------
+    raise ValueError(f"unknown source {source!r}; choose one of {', '.join(TRAIN_TASKS)}")

@@ -45,6 +45,7 @@ def text(values: Array) -> str:
 
 
 def rgba(rng: np.random.Generator) -> str:
+    """Draw an opaque colour, as an XML attribute."""
     return f"{text(draw_colour(rng))} 1"
 
 
@@ -122,7 +123,7 @@ def arm(table: Array, rng: np.random.Generator) -> str:
             f"<geom type='box' pos='0 {sign * 0.035:.3f} {start + 0.045:.4f}'"
             f" size='.01 .008 .035' rgba='.2 .2 .2 1'/>"
         )
-    return f"<body name='arm' pos='{base}'>{xml}{closing}</body>"
+    return f"<body name='robot' pos='{base}'>{xml}{closing}</body>"
 
 
 def draw_tabletop(

@@ -213,8 +213,9 @@ def test_bad_requests(source: Path, tmp_path: Path) -> None:
         invert_dataset(source, target, CONFIG, keys=["agentview"])
     with pytest.raises(ValueError, match="it has 'train', 'valid'"):
         invert_dataset(source, target, CONFIG, filter_key="test")
-    with pytest.raises(ValueError, match="no demo to convert"):
-        invert_dataset(source, target, CONFIG, num_trajs=0)
+    for num_trajs in (0, -1):
+        with pytest.raises(ValueError, match="num_trajs must be 1 or more"):
+            invert_dataset(source, target, CONFIG, num_trajs=num_trajs)
     with pytest.raises(FileNotFoundError, match="no data set"):
         invert_dataset(tmp_path / "none.hdf5", target, CONFIG)
     (tmp_path / "text.hdf5").write_text("no HDF5")

@@ -10,7 +10,7 @@ from experiments.imitation import augment_demos as script
 from experiments.imitation import data
 from stemob_wrappers.augment import AUGMENTATIONS
 
-COPIES = ["none", "random_conv", "colour_jitter"]
+CHOSEN = ["none", "random_conv", "colour_jitter"]
 
 
 @pytest.fixture(scope="module")
@@ -19,24 +19,24 @@ def source(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def copied(source):
-    return script.augment_demos(source, source.with_name("copies.hdf5"), COPIES)
+def augmented(source):
+    return script.augment_demos(source, source.with_name("augmented.hdf5"), CHOSEN)
 
 
-def test_copies_stay_in_the_split_of_their_demonstration(source, copied):
+def test_all_stay_in_the_split_of_their_demonstration(source, augmented):
     for split in ("train", "valid"):
-        once, all_copies = data.load_demos(source, split), data.load_demos(copied, split)
-        assert len(all_copies) == len(COPIES) * len(once)
-        for part in all_copies.actions.chunk(len(COPIES)):
+        once, every = data.load_demos(source, split), data.load_demos(augmented, split)
+        assert len(every) == len(CHOSEN) * len(once)
+        for part in every.actions.chunk(len(CHOSEN)):
             assert torch.equal(part, once.actions)
-        for part in all_copies.hand.chunk(len(COPIES)):
+        for part in every.hand.chunk(len(CHOSEN)):
             assert torch.equal(part, once.hand)
-    with h5py.File(copied) as file:
-        assert file["data"].attrs["total"] == 5 * 6 * len(COPIES)
+    with h5py.File(augmented) as file:
+        assert file["data"].attrs["total"] == 5 * 6 * len(CHOSEN)
 
 
-def test_frames_are_the_augmentations(source, copied):
-    with h5py.File(source) as original, h5py.File(copied) as file:
+def test_frames_are_the_augmentations(source, augmented):
+    with h5py.File(source) as original, h5py.File(augmented) as file:
         for number, augmentation in ((0, "none"), (5, "random_conv"), (10, "colour_jitter")):
             for place, camera in enumerate(squares.CAMERAS):
                 frames = np.asarray(original[f"data/demo_0/obs/{camera}"])
@@ -51,20 +51,20 @@ def test_frames_are_the_augmentations(source, copied):
                 assert np.abs(written.astype(int) - frames).mean() > 5
 
 
-def test_what_cannot_be_is_refused(source, copied, tmp_path):
+def test_what_cannot_be_is_refused(source, augmented, tmp_path):
     with pytest.raises(ValueError, match=r"none or of .*; received \['mixup'\]"):
         script.augment_demos(source, tmp_path / "a.hdf5", ["none", "mixup"])
     with pytest.raises(FileNotFoundError, match="no demonstrations at"):
         script.augment_demos(tmp_path / "none.hdf5", tmp_path / "a.hdf5")
     with pytest.raises(FileExistsError, match="move it or name another"):
-        script.augment_demos(source, copied)
+        script.augment_demos(source, augmented)
 
 
-def test_a_copy_that_broke_off_leaves_no_file(source, tmp_path, monkeypatch):
+def test_one_that_broke_off_leaves_no_file(source, tmp_path, monkeypatch):
     def fail(images, generator):
         raise OSError("disk full")
 
     monkeypatch.setitem(AUGMENTATIONS, "random_conv", fail)
     with pytest.raises(OSError, match="disk full"):
-        script.augment_demos(source, tmp_path / "a.hdf5", COPIES)
+        script.augment_demos(source, tmp_path / "a.hdf5", CHOSEN)
     assert not (tmp_path / "a.hdf5").exists()

@@ -30,7 +30,7 @@ def small(demos, out, **changes: Any):
 
 @pytest.fixture(scope="module")
 def trained(demos, tmp_path_factory):
-    config = small(demos, tmp_path_factory.mktemp("runs") / "raw", epochs=15, chunk=2, execute=2)
+    config = small(demos, tmp_path_factory.mktemp("runs") / "raw", epochs=10, chunk=2, execute=2)
     return bc.train(config)
 
 
@@ -46,7 +46,7 @@ def test_the_policy_points_at_squares_it_has_not_seen(trained):
 
 def test_losses_are_written_and_drawn(trained):
     valid = np.loadtxt(trained.parent / "valid.csv", delimiter=",")
-    assert len(valid) == 15
+    assert len(valid) == 10
     assert valid[-1, 1] < 0.7 * valid[0, 1]
     assert (trained.parent / "losses.png").read_bytes().startswith(b"\x89PNG")
 

@@ -223,9 +223,12 @@ def test_robosuite_rebuilds_the_env_and_the_states(demos):
         env.close()
 
 
-def test_one_episode_in_ten_is_for_validation(tmp_path):
+@pytest.mark.parametrize(
+    ("episodes", "valid"), [(20, [b"demo_9", b"demo_19"]), (3, [b"demo_2"]), (1, [])]
+)
+def test_one_episode_in_ten_is_for_validation(episodes, valid, tmp_path):
     folder = demo_file.open_parts(tmp_path / "many.hdf5", {})
-    parts = [folder / f"demo_{index}.hdf5" for index in range(20)]
+    parts = [folder / f"demo_{index}.hdf5" for index in range(episodes)]
     step: tuple[Any, ...] = (
         {"proprio": np.zeros(2, np.float32)},
         np.zeros(3),
@@ -238,8 +241,8 @@ def test_one_episode_in_ten_is_for_validation(tmp_path):
     demo_file.merge(parts, tmp_path / "many.hdf5", {})
     with h5py.File(tmp_path / "many.hdf5") as file:
         masks: Any = file["mask"]
-        assert masks["valid"][:].tolist() == [b"demo_9", b"demo_19"]
-        assert len(set(masks["train"][:]) - set(masks["valid"][:])) == 18
+        assert masks["valid"][:].tolist() == valid
+        assert len(set(masks["train"][:]) - set(masks["valid"][:])) == episodes - len(valid)
 
 
 @settings(deadline=None)

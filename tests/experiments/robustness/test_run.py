@@ -7,45 +7,40 @@ from pathlib import Path
 
 import pytest
 
-from experiments.robustness import conditions as arms
+from experiments.robustness import conditions
 from experiments.robustness import run as robustness
 
 ROOT = Path(__file__).parents[3]
 
 
-def run_benchmark(*arguments):
-    command = [sys.executable, "-m", "experiments.robustness.run", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-
-
-def test_every_kind_of_arm_is_there():
-    names = list(arms.ARMS)
-    assert len(names) == len({*arms.SINGLE, *arms.JOINED, *arms.AUGMENTED}) == 27
+def test_every_kind_of_condition_is_there():
+    names = list(conditions.CONDITIONS)
+    assert len(names) == len({*conditions.SINGLE, *conditions.JOINED, *conditions.AUGMENTED}) == 27
     assert [
-        arm.name
-        for arm in arms.SINGLE
-        if (arm.train_stem, arm.test_stem, arm.augment) == (None, None, "none")
+        spec.name
+        for spec in conditions.SINGLE
+        if (spec.train_stem, spec.test_stem, spec.augment) == (None, None, "none")
     ] == ["raw", "random appearance"]
-    assert {arm.augment for arm in arms.SINGLE} == {"none", *arms.AUGMENTATIONS}
-    with pytest.raises(ValueError, match="unknown arms \\['rwa'\\]; choose from raw, embedded"):
-        arms.choose_arms(["raw", "rwa"])
+    assert {spec.augment for spec in conditions.SINGLE} == {"none", *conditions.AUGMENTATIONS}
+    with pytest.raises(ValueError, match=r"unknown conditions \['rwa'\]; choose from raw, embedd"):
+        conditions.choose_conditions(["raw", "rwa"])
 
 
 def test_the_best_placed_are_joined_by_what_is_always_there():
     gen = {"raw": 0.1, "srm": 0.5, "embedded": 0.2, "mixup": 0.3, "embedded + srm": 0.6}
-    assert arms.best_placed(gen, 2) == ["raw", "embedded", "embedded + srm", "srm"]
-    assert [arm.name for arm in arms.joined_with("srm", arms.SINGLE)] == [
+    assert conditions.best_placed(gen, 2) == ["raw", "embedded", "embedded + srm", "srm"]
+    assert [spec.name for spec in conditions.joined_with("srm", conditions.SINGLE)] == [
         "embedded + srm",
         "embedded-canonical + srm",
     ]
     assert robustness.best_augmentations(gen) == ["srm", "mixup"]
 
 
-def test_the_augmented_arms_differ_in_their_stem_alone():
-    assert [(arm.train_stem, arm.test_stem) for arm in arms.AUGMENTED] == [
+def test_the_augmented_conditions_differ_in_their_stem_alone():
+    assert [(spec.train_stem, spec.test_stem) for spec in conditions.AUGMENTED] == [
         (stem, stem) for stem in (None, "embedded", "embedded-canonical")
     ]
-    assert {(arm.augment, arm.appearance, arm.copies) for arm in arms.AUGMENTED} == {
+    assert {(spec.augment, spec.appearance, spec.augmented) for spec in conditions.AUGMENTED} == {
         ("colour_jitter", None, True)
     }
 
@@ -60,10 +55,10 @@ def test_the_screening_chooses_on_dev_and_the_table_is_made_on_test():
 
 
 def test_a_backbone_that_is_missing_is_named_at_the_start(tmp_path, monkeypatch):
-    other = arms.ArmSpec("other", "no-such-backbone", "no-such-backbone")
-    monkeypatch.setitem(arms.ARMS, "other", other)
-    with pytest.raises(ValueError, match=r"unknown backbone.*asked for by other.*--arms"):
-        robustness.main(["--work", str(tmp_path), "--miniature", "--arms", "raw,other"])
+    other = conditions.ConditionSpec("other", "no-such-backbone", "no-such-backbone")
+    monkeypatch.setitem(conditions.CONDITIONS, "other", other)
+    with pytest.raises(ValueError, match=r"unknown backbone.*asked for by other.*--conditions"):
+        robustness.main(["--work", str(tmp_path), "--miniature", "--conditions", "raw,other"])
     assert not list(tmp_path.iterdir())
 
 
@@ -74,32 +69,47 @@ def test_the_full_table_needs_a_screening(tmp_path):
 
 def test_the_whole_in_little(tmp_path):
     pytest.importorskip("robosuite")
-    settings = ("--work", tmp_path / "work", "--miniature", "--results", tmp_path / "results")
-    done = run_benchmark(*settings)
+    settings = ["--work", tmp_path / "work", "--miniature", "--results", tmp_path / "results"]
+    settings = [str(part) for part in [*settings, "--num-envs", 1]]
+    command = [sys.executable, "-m", "experiments.robustness.run", *settings]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     content = json.loads((tmp_path / "results" / "robustness-miniature.json").read_text())
-    arms = ["raw", "embedded", "embedded (test only)", "random_conv", "random appearance"]
-    arms.append("embedded-canonical of augmented")
-    assert [arm["name"] for arm in content["arms"]] == arms
-    assert [(r["cell"], r["arm"]) for r in content["records"]] == [
-        (cell, arm) for cell in ("clean", "texture-4") for arm in arms
+    names = list(robustness.MINIATURE_CONDITIONS)
+    assert [condition["name"] for condition in content["conditions"]] == names
+    assert [(r["cell"], r["condition"]) for r in content["records"]] == [
+        (cell, name) for cell in ("clean", "lighting-4") for name in names
     ]
     assert {tuple(record["seeds"]) for record in content["records"]} == {
         tuple(content["records"][0]["seeds"])
     }
-    assert content["settings"]["env_kwargs"]["stemob/Lift-v0"]["horizon"] == 8
-    steps = 8 // content["settings"]["env_kwargs"]["stemob/Lift-v0"]["chunk"]
-    assert all(record["lengths"] == [steps, steps] for record in content["records"])
+    env_kwargs = content["settings"]["env_kwargs"]["stemob/Lift-v0"]
+    assert (env_kwargs["horizon"], env_kwargs["size"]) == (8, 48)
+    steps = 8 // env_kwargs["chunk"]
+    assert all(record["lengths"] == [steps] for record in content["records"])
     assert content["benchmark"]["backbone_knew_task"] == {"Lift": True}
     assert len(content["benchmark"]["beyond_best_without_stem"]["gen"]) == 5
     page = (tmp_path / "results" / "robustness-miniature.html").read_text()
-    assert all(arm in page for arm in arms)
+    assert all(name in page for name in names)
     assert str(tmp_path) not in json.dumps(content)
     assert str(tmp_path) not in page
     trained = list((tmp_path / "work" / "policies").rglob("policy.safetensors"))
-    assert len(trained) == 5  # the arm with the stem at test time only shares the raw policy
+    assert len(trained) == 5  # the one with the stem at test time only shares the raw policy
 
-    again = run_benchmark(*settings)  # nothing is made or played again
-    assert again.returncode == 0, again.stderr
-    repeated = json.loads((tmp_path / "results" / "robustness-miniature.json").read_text())
-    assert repeated["records"] == content["records"]
+    again = robustness.main(settings)  # nothing is made or played again
+    assert again.content["records"] == content["records"]
+
+
+def test_every_kind_of_condition_is_in_the_miniature():
+    chosen = conditions.choose_conditions(robustness.MINIATURE_CONDITIONS)
+    kinds = {
+        "nothing": lambda spec: spec == conditions.ConditionSpec("raw"),
+        "stem": lambda spec: spec.train_stem == spec.test_stem == conditions.STEM,
+        "canonical stem": lambda spec: spec.train_stem == conditions.CANONICAL,
+        "stem in the test only": lambda spec: spec.test_stem and not spec.train_stem,
+        "augmentation": lambda spec: spec.augment != "none" and not spec.augmented,
+        "appearance": lambda spec: spec.appearance is not None,
+        "augmented demonstrations": lambda spec: spec.augmented,
+    }
+    for name, kind in kinds.items():
+        assert any(kind(spec) for spec in chosen), name

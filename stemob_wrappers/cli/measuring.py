@@ -1,0 +1,158 @@
+"""``stemob levels``, ``evaluate`` and ``bench``: which level, what it is worth, what it costs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from stemob_wrappers.cli.options import HELP, NAMES, Device, integers, json_object, stem_options
+from stemob_wrappers.config import StemConfig
+
+
+def levels(
+    env: Annotated[
+        str | None, typer.Option(help="Id of the env whose states are rendered.")
+    ] = None,
+    clean: Annotated[Path | None, typer.Option(help="Folder of clean images instead.")] = None,
+    perturbed: Annotated[
+        Path | None, typer.Option(help="Folder of the same states, perturbed.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for table, plot and picture.")] = Path("levels"),
+    table: Annotated[
+        bool, typer.Option("--table", help="Only print steps, timestep, alpha_bar and SNR.")
+    ] = False,
+    backbone: Annotated[list[str] | None, typer.Option(help="Repeat for several.")] = None,
+    method: Annotated[list[str] | None, typer.Option(help="Repeat for several.")] = None,
+    noise: Annotated[list[str] | None, typer.Option(help="Repeat for several.")] = None,
+    steps: Annotated[str, typer.Option(help="Inversion steps, by commas.")] = "0,3,5,10,15,25",
+    num_steps: Annotated[
+        int, typer.Option(*NAMES["num_steps"], min=1, help=HELP["num_steps"])
+    ] = StemConfig.num_steps,
+    states: Annotated[int, typer.Option(min=4, help="Layouts to render.")] = 600,
+    looks: Annotated[
+        int,
+        typer.Option(
+            "--appearances", "--looks", min=2, help="Appearances, the unchanged one included."
+        ),
+    ] = 5,
+    size: Annotated[int, typer.Option(min=8, help="Side of the frames in pixels.")] = 84,
+    severity: Annotated[int, typer.Option(min=1, max=5, help="Of the changes.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="Of layouts, appearances and noise.")] = 0,
+    augmented: Annotated[
+        bool, typer.Option("--augmented", help="Probes on stem frames with augmentation, too.")
+    ] = False,
+) -> None:
+    """Measure which noise level to choose; run it again to go on where it stopped."""
+    from stemob_wrappers.levels.report import print_table, report_study
+    from stemob_wrappers.levels.study import Study
+
+    backbones = tuple(backbone or ["embedded"])
+    if table:
+        print_table(backbones, num_steps)
+        return
+    if (clean is None) != (perturbed is None):
+        raise typer.BadParameter("--clean and --perturbed name the two folders of one study")
+    folders = None if clean is None or perturbed is None else (str(clean), str(perturbed))
+    study = Study(
+        env_id=env,
+        folders=folders,
+        backbones=backbones,
+        methods=tuple(method or ["ddpm"]),
+        noises=tuple(noise or ["frame", "fixed"]),
+        steps=integers("--steps", steps),
+        num_steps=num_steps,
+        states=states,
+        appearances=looks,
+        size=size,
+        severity=severity,
+        seed=seed,
+        augmented=augmented,
+    )
+    report_study(study, out)
+
+
+@stem_options(without=["backbone"], seed="--noise-seed")
+def evaluate(
+    config: StemConfig,
+    env: Annotated[list[str], typer.Option(help="Id of the env; repeat for several.")],
+    policy: Annotated[
+        list[str],
+        typer.Option(
+            help="module:function, module:function:PATH (which loads it) or PPO:path.zip; repeat "
+            "for several."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for results and report.")],
+    condition: Annotated[
+        list[str] | None,
+        typer.Option(help="raw, or a backbone; repeat. Without any: raw and embedded."),
+    ] = None,
+    arm: Annotated[list[str] | None, typer.Option(hidden=True)] = None,  # its former name
+    suite: Annotated[
+        str, typer.Option(help="all, or groups such as lighting,texture, by commas.")
+    ] = "all",
+    severity: Annotated[
+        list[int] | None,
+        typer.Option(min=1, max=5, help="Repeat for several. Without any: 4."),
+    ] = None,
+    episodes: Annotated[int, typer.Option(min=1, help="In each cell, for each condition.")] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="Of the episodes.")] = 0,
+    split: Annotated[
+        Literal["dev", "test"], typer.Option(help="test to report, dev to choose settings.")
+    ] = "test",
+    num_envs: Annotated[int, typer.Option(min=1, help="Processes that simulate.")] = 2,
+    env_kwargs: Annotated[
+        str, typer.Option(help="Arguments of the env, as JSON: '{\"size\": 84}'.")
+    ] = "{}",
+    success_return: Annotated[
+        float | None, typer.Option(help="Return that is a success, if the env tells none.")
+    ] = None,
+    depends: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="File or folder that decides what policies do, beside their code; repeat."
+        ),
+    ] = None,
+    device: Device = None,
+) -> None:
+    """Compare how much success policies keep under visual change; run it again to go on."""
+    from stemob_wrappers import evaluation
+    from stemob_wrappers.evaluation.policies import cross
+    from stemob_wrappers.report.page import write_report
+
+    stems = [*(condition or []), *(arm or [])] or ["raw", "embedded"]
+    results = evaluation.evaluate(
+        cross(policy, stems, config),
+        env,
+        suite=suite.split(","),
+        severities=severity or [4],
+        episodes=episodes,
+        seed=seed,
+        split=split,
+        num_envs=num_envs,
+        env_kwargs=json_object("--env-kwargs", env_kwargs),
+        success_return=success_return,
+        out=out,
+        depends=depends or (),
+        device=device,
+        progress=True,
+    )
+    typer.echo(write_report(results.content, results.folder))
+
+
+@stem_options()
+def bench(
+    config: StemConfig,
+    env_id: Annotated[str | None, typer.Argument(help="An env to measure with.")] = None,
+    size: Annotated[int | None, typer.Option(min=8, help="Side of the frames in pixels.")] = None,
+    seconds: Annotated[float, typer.Option(help="How long each figure is measured.")] = 1.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, no table.")] = False,
+) -> None:
+    """Measure what stem frames cost on this machine: can its control loop afford them?"""
+    from stemob_wrappers.cli import bench as measuring
+
+    found = measuring.bench(config, env_id=env_id, size=size, seconds=seconds)
+    typer.echo(json.dumps(found, indent=2)) if as_json else measuring.print_bench(found)
