@@ -37,9 +37,6 @@ def run_demo(out: Path, steps: int = 60) -> Path:
     Raises:
         ImportError: robosuite is not installed.
         RuntimeError: no OpenGL backend works here.
-
-    Example:
-        >>> run_demo(Path("out")) # doctest: +SKIP
     """
     console = Console()
     console.print(f"MUJOCO_GL={ensure_gl()}, {SIZE} px, embedded backbone, one env, no GPU needed")

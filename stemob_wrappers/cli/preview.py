@@ -58,10 +58,6 @@ def preview(
     Raises:
         ValueError: an unknown suite, an env without a MuJoCo model where one is needed, or one
             that has nothing to change.
-
-    Example:
-        >>> preview("stemob/Lift-v0", "lighting", Path("out")) # doctest: +SKIP
-        (PosixPath('out/Lift-v0-lighting.png'), PosixPath('out/Lift-v0-lighting.json'))
     """
     suite(suite_name)
     pipeline = StemPipeline(config or StemConfig())

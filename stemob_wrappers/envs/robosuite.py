@@ -216,9 +216,13 @@ class RobosuiteEnv(gym.Env[Any, np.ndarray]):
         Empty until the first frame was rendered, which uploads all textures by itself.
 
         Example:
-            >>> for gl_context, mjr_context in env.render_contexts():  # doctest: +SKIP
+            >>> import mujoco
+            >>> env = RobosuiteEnv("Lift")
+            >>> _ = env.reset(seed=0)
+            >>> for gl_context, mjr_context in env.render_contexts():
             ...     gl_context.make_current()
-            ...     mujoco.mjr_uploadTexture(env.model, mjr_context, texture_id)
+            ...     mujoco.mjr_uploadTexture(env.model, mjr_context, 0)
+            >>> env.close()
         """
         context = self._renderer.context()
         return [] if context is None else [context]

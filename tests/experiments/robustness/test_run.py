@@ -19,7 +19,7 @@ def test_every_kind_of_condition_is_there():
         if (spec.train_stem, spec.test_stem, spec.augment) == (None, None, "none")
     ] == ["raw", "random appearance"]
     assert {spec.augment for spec in conditions.SINGLE} == {"none", *conditions.AUGMENTATIONS}
-    with pytest.raises(ValueError, match=r"unknown conditions \['rwa'\]; choose from raw, embedd"):
+    with pytest.raises(ValueError, match=r"unknown conditions \['rwa'\]; choose from raw, embed"):
         conditions.choose_conditions(["raw", "rwa"])
 
 
