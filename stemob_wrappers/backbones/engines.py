@@ -163,6 +163,10 @@ class GraphEngine:
         return _open(self.backbone, self._graph, self._threads)
 
 
+class ForeignGraphError(OSError):
+    """A graph that was not made of the weights and config beside it."""
+
+
 def graph_hindrance(  # noqa: PLR0911  (a reason each)
     config: StemConfig, device: str | None, dtype: str
 ) -> str | None:
@@ -333,7 +337,7 @@ def _new_session(folder: StemFolder, graph: bytes, threads: int) -> Any:
     found = session.get_modelmeta().custom_metadata_map
     wanted = {"format": GRAPH_FORMAT, "network": network_digest(stored)}
     if found != wanted:
-        raise OSError(
+        raise ForeignGraphError(
             f"{path} was not made of the weights beside it: it says {found}, required is {wanted}; "
             f"{again}"
         )

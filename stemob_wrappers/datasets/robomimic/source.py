@@ -111,7 +111,7 @@ class RobomimicSource:
         """Size, time and, of small ones, digest of every file that images come from."""
         return {str(path): file_stamp(path) for path in (self.path, *self._survey.other_files)}
 
-    def stamp(self, item: Item) -> str:
+    def stamp(self, item: Item, *, content: bool = True) -> str:
         """Of which state of its source an item is; here :meth:`stamps` says it for all."""
         return ""
 
