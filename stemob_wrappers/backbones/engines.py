@@ -68,8 +68,9 @@ class Engine(Protocol):
         ...
 
     def faithful(self, frames: Any, noise: Any, stems: Any) -> Any:
-        """Return the stem frames that are meant to look like ``frames``: ``stems``, unless the
-        backbone is a canonical one; then those of its plain decoder.
+        """Return the stem frames that are meant to look like ``frames``.
+
+        They are ``stems``, or for a canonical backbone those of its plain decoder.
         """
         ...
 
@@ -171,21 +172,21 @@ def graph_hindrance(config: StemConfig, device: str | None, dtype: str) -> str |
         "method='ddim' asks a denoiser"
     """
     folder = stem_folder(config.backbone)
-    if config.method != "ddpm":
-        return f"method={config.method!r} asks a denoiser"
-    if not is_stem_folder(folder) or config.codec or config.revision:
-        return "it runs the backbones of this package alone"
-    if config.resolution is not None:
-        return f"resolution={config.resolution!r} resizes frames"
-    if dtype != "float32":
-        return f"dtype={dtype!r} is not float32"
-    if (device or default_device()) != "cpu":
-        return f"device={device or default_device()!r} is no CPU"
-    plain = StemFolder.named(config.backbone).plain
-    for needed in (folder, *([plain.path] if plain else [])):
-        if not (needed / GRAPH_FILE).is_file():
-            return f"{needed} has no {GRAPH_FILE}"
-    return None
+    device = device or default_device()
+    ours = is_stem_folder(folder) and not config.codec and not config.revision
+    needed = [folder]
+    if ours and (plain := StemFolder.named(config.backbone).plain):
+        needed.append(plain.path)
+    missing = [path for path in needed if not (path / GRAPH_FILE).is_file()]
+    hindrances = {
+        f"method={config.method!r} asks a denoiser": config.method != "ddpm",
+        "it runs the backbones of this package alone": not ours,
+        f"resolution={config.resolution!r} resizes frames": config.resolution is not None,
+        f"dtype={dtype!r} is not float32": dtype != "float32",
+        f"device={device!r} is no CPU": device != "cpu",
+        f"{' and '.join(map(str, missing))} has no {GRAPH_FILE}": bool(missing),
+    }
+    return next((hindrance for hindrance, present in hindrances.items() if present), None)
 
 
 def choose_engine(engine: str, config: StemConfig, device: str | None, dtype: str) -> str:
@@ -239,7 +240,9 @@ def num_threads(threads: int | None = None) -> int:
 
 
 def torch_threads(threads: int | None, own: int) -> int:
-    """Return how many threads PyTorch uses: the argument's, or ``STEMOB_THREADS``, or its ``own``.
+    """Return how many threads PyTorch uses.
+
+    The argument's, or ``STEMOB_THREADS``, or its ``own``.
 
     Of its own one is left to other processes, unless they wait for each other asleep: those that
     spin take a busy machine's processors from the very thread they wait for, at every operator (84

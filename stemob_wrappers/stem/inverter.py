@@ -7,7 +7,7 @@ import dataclasses
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
@@ -126,14 +126,17 @@ class FrameInverter:
             return torch.cat([self._invert_chunk(*chunk) for chunk in chunks])
 
     def faithful(self, frames: Any, noise: Any, stems: Any) -> Any:
-        """Return the stem frames that are meant to look like ``frames``: ``stems``, unless the
-        backbone is a canonical one; then those of its plain decoder.
+        """Return the stem frames that are meant to look like ``frames``.
+
+        They are ``stems``, or for a canonical backbone those of its plain decoder.
         """
         if self.backbone.plain is None:
             return stems
         plain = dataclasses.replace(self.backbone.plain, denoiser=self.backbone.denoiser)
-        settings = {"device": self._device, "dtype": self._dtype, "threads": self._threads}
-        return FrameInverter(plain, self.config, **settings)(frames, noise)
+        inverter = FrameInverter(
+            plain, self.config, device=self._device, dtype=self._dtype, threads=self._threads
+        )
+        return inverter(frames, noise)
 
     @torch.inference_mode()
     def latents(self, frames: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
@@ -268,7 +271,7 @@ def _as_tensor(array: Any) -> torch.Tensor:
 
 
 @contextlib.contextmanager
-def _torch_threads(threads: int | None) -> Iterator[None]:
+def _torch_threads(threads: int | None) -> Generator[None]:
     """Let PyTorch use so many threads within; the number is the process's, so it is put back."""
     before = torch.get_num_threads()
     wanted = torch_threads(threads, before)
