@@ -91,9 +91,19 @@ def write_image(path: Path, image: Image) -> None:
     """
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         raise ValueError(f"{path} must end in one of {', '.join(IMAGE_SUFFIXES)}")
-    _, encoded = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     with whole_file(path) as temporary:
-        temporary.write_bytes(encoded.tobytes())
+        temporary.write_bytes(encode_image(image, path.suffix))
+
+
+def encode_image(image: Image, suffix: str = ".png") -> bytes:
+    r"""Return the bytes of a file that holds an RGB image, uint8 [H, W, 3].
+
+    Example:
+        >>> encode_image(np.zeros((8, 8, 3), np.uint8))[:4]
+        b'\x89PNG'
+    """
+    _, encoded = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    return encoded.tobytes()
 
 
 def grid(

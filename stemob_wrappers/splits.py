@@ -58,6 +58,22 @@ TRAIN_TASKS: dict[Source, tuple[str, ...]] = {
 }
 
 
+METAWORLD_SCENES = (
+    *("assembly_peg", "basketball", "bin_picking", "box"),
+    *("button_press", "button_press_topdown", "button_press_topdown_wall", "button_press_wall"),
+    *("coffee", "dial", "door_lock", "door_pull"),
+    *("drawer", "faucet", "hammer", "handle_press"),
+    *("handle_press_sideways", "laptop", "lever_pull", "peg_insertion_side"),
+    *("peg_unplug_side", "pick_and_place", "pick_out_of_hole", "pick_place_v3"),
+    *("pick_place_wall_v3", "plate_slide", "plate_slide_sideway", "push_back_v3"),
+    *("push_v3", "push_wall_v3", "reach_push_pick_and_place", "reach_push_pick_and_place_wall"),
+    *("reach_v3", "reach_wall_v3", "shelf_placing", "shelf_removing"),
+    *("soccer", "stick_obj", "sweep_tool", "sweep_v3"),
+    *("table_with_hole", "table_with_hole_no_puck", "window", "window_horizontal"),
+)
+"""Meta-World's models, ``sawyer_<name>.xml``; all of them are trained on."""
+
+
 TRAIN_ROBOTS = ("Panda", "Sawyer", "IIWA", "Jaco", "Kinova3")
 
 

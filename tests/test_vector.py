@@ -304,7 +304,7 @@ def test_the_spec_never_builds_an_unwrapped_env(vectorise):
         for wrapped in (venv, gym.wrappers.vector.RecordEpisodeStatistics(venv)):
             spec = wrapped.spec
             assert spec is not None
-            assert spec.id == id.split(":")[-1]
+            assert spec.id == id.rsplit(":", maxsplit=1)[-1]
             with pytest.raises(gym.error.Error, match="wrap it again"):
                 gym.make_vec(spec)
     finally:

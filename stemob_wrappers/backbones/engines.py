@@ -70,7 +70,7 @@ class Engine(Protocol):
     def faithful(self, frames: Any, noise: Any, stems: Any) -> Any:
         """Return the stem frames that are meant to look like ``frames``.
 
-        They are ``stems``, or for a canonical backbone those of its plain decoder.
+        These are ``stems``, save for a canonical backbone: then those of its plain decoder.
         """
         ...
 
@@ -163,7 +163,13 @@ class GraphEngine:
         return _open(self.backbone, self._graph, self._threads)
 
 
-def graph_hindrance(config: StemConfig, device: str | None, dtype: str) -> str | None:
+class ForeignGraphError(OSError):
+    """A graph that was not made of the weights and config beside it."""
+
+
+def graph_hindrance(  # noqa: PLR0911  (a reason each)
+    config: StemConfig, device: str | None, dtype: str
+) -> str | None:
     """Why ONNX Runtime cannot run a config here; None where it can.
 
     Example:
@@ -172,21 +178,21 @@ def graph_hindrance(config: StemConfig, device: str | None, dtype: str) -> str |
         "method='ddim' asks a denoiser"
     """
     folder = stem_folder(config.backbone)
-    device = device or default_device()
-    ours = is_stem_folder(folder) and not config.codec and not config.revision
-    needed = [folder]
-    if ours and (plain := StemFolder.named(config.backbone).plain):
-        needed.append(plain.path)
-    missing = [path for path in needed if not (path / GRAPH_FILE).is_file()]
-    hindrances = {
-        f"method={config.method!r} asks a denoiser": config.method != "ddpm",
-        "it runs the backbones of this package alone": not ours,
-        f"resolution={config.resolution!r} resizes frames": config.resolution is not None,
-        f"dtype={dtype!r} is not float32": dtype != "float32",
-        f"device={device!r} is no CPU": device != "cpu",
-        f"{' and '.join(map(str, missing))} has no {GRAPH_FILE}": bool(missing),
-    }
-    return next((hindrance for hindrance, present in hindrances.items() if present), None)
+    if config.method != "ddpm":
+        return f"method={config.method!r} asks a denoiser"
+    if not is_stem_folder(folder) or config.codec or config.revision:
+        return "it runs the backbones of this package alone"
+    if config.resolution is not None:
+        return f"resolution={config.resolution!r} resizes frames"
+    if dtype != "float32":
+        return f"dtype={dtype!r} is not float32"
+    if (device or default_device()) != "cpu":
+        return f"device={device or default_device()!r} is no CPU"
+    plain = StemFolder.named(config.backbone).plain
+    for needed in (folder, *([plain.path] if plain else [])):
+        if not (needed / GRAPH_FILE).is_file():
+            return f"{needed} has no {GRAPH_FILE}"
+    return None
 
 
 def choose_engine(engine: str, config: StemConfig, device: str | None, dtype: str) -> str:
@@ -226,8 +232,9 @@ def choose_engine(engine: str, config: StemConfig, device: str | None, dtype: st
 
 
 def num_threads(threads: int | None = None) -> int:
-    """Return how many threads an engine uses: the argument's, or ``STEMOB_THREADS``', or as many
-    as this process has processors, 4 at most.
+    """Return how many threads an engine uses.
+
+    The argument, or ``STEMOB_THREADS``, or as many as this process has processors, 4 at most.
 
     Raises:
         ValueError: not a whole number from 1.
@@ -240,9 +247,7 @@ def num_threads(threads: int | None = None) -> int:
 
 
 def torch_threads(threads: int | None, own: int) -> int:
-    """Return how many threads PyTorch uses.
-
-    The argument's, or ``STEMOB_THREADS``, or its ``own``.
+    """Return how many threads PyTorch uses: the argument's, or ``STEMOB_THREADS``, or its ``own``.
 
     Of its own one is left to other processes, unless they wait for each other asleep: those that
     spin take a busy machine's processors from the very thread they wait for, at every operator (84
@@ -332,7 +337,7 @@ def _new_session(folder: StemFolder, graph: bytes, threads: int) -> Any:
     found = session.get_modelmeta().custom_metadata_map
     wanted = {"format": GRAPH_FORMAT, "network": network_digest(stored)}
     if found != wanted:
-        raise OSError(
+        raise ForeignGraphError(
             f"{path} was not made of the weights beside it: it says {found}, required is {wanted}; "
             f"{again}"
         )

@@ -97,7 +97,7 @@ class DiskTier:
     def get(self, key: bytes) -> NDArray[np.uint8] | None:
         """Return the frame stored under a key (16 bytes), or None."""
         try:
-            folder = self._open()
+            folder = self._folder or self._open()
             if folder is None:
                 return None
             descriptor = self._open_entry(folder, key)
@@ -252,13 +252,12 @@ class DiskTier:
 
     def _open_entry(self, folder: OwnedFolder, key: bytes) -> int | None:
         """Open the file of an entry, or return None where there is none."""
-        with contextlib.suppress(FileNotFoundError):
-            try:
-                if folder.has(_fan_out(key)):
-                    return os.open(_place(key), _READ, dir_fd=folder.descriptor)
-            except OSError as error:
-                if error.errno not in _FOREIGN:
-                    raise
+        try:
+            if folder.has(_fan_out(key)):
+                return os.open(_place(key), _READ, dir_fd=folder.descriptor)
+        except OSError as error:
+            if error.errno not in _FOREIGN:
+                raise
         if not folder.is_current():  # moved or removed: looked for anew next time
             self._folder = None
         return None

@@ -41,10 +41,10 @@ UsageError: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__nam
 
 
 def main() -> None:
-    """Run the command line and exit with its code.
+    """Run the command line and exit.
 
-    0: all is well; 1: something was found to be wrong; 2: the command could not do what it was
-    told, and one line says why.
+    The code is 0 if all is well, 1 if something was found to be wrong, and 2 if the command could
+    not do what it was told; then one line says why.
     """
     from gymnasium.error import Error as GymnasiumError
 

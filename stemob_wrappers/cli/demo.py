@@ -37,9 +37,6 @@ def run_demo(out: Path, steps: int = 60) -> Path:
     Raises:
         ImportError: robosuite is not installed.
         RuntimeError: no OpenGL backend works here.
-
-    Example:
-        >>> run_demo(Path("out")) # doctest: +SKIP
     """
     console = Console()
     console.print(f"MUJOCO_GL={ensure_gl()}, {SIZE} px, embedded backbone, one env, no GPU needed")
@@ -52,10 +49,10 @@ def run_demo(out: Path, steps: int = 60) -> Path:
     ):
         wrapped = StemObservation(env)
         table.add_row(name, *_time_steps(wrapped, steps))
-        for look, change in LOOKS.items():
+        for appearance, change in APPEARANCES.items():
             frame = _render_as(env, change)
             rows.append([frame, *(pipeline(frame[None])[0] for pipeline in pipelines)])
-            labels.append(f"{name}, {look}")
+            labels.append(f"{name}, {appearance}")
         wrapped.close()
     console.print(table)
     picture = out / "demo.png"
@@ -109,10 +106,9 @@ def _clean(model: Any) -> None:
 
 
 def _dimmed(model: Any) -> None:
-    for light in (model.light_diffuse, model.light_ambient):
-        light[:] = 0.3 * light
-    for light in (model.vis.headlight.diffuse, model.vis.headlight.ambient):
-        light[:] = 0.3 * light
+    headlight = model.vis.headlight
+    for light in (model.light_diffuse, model.light_ambient, headlight.diffuse, headlight.ambient):
+        np.multiply(light, 0.3, out=light)
 
 
 def _recoloured(model: Any) -> None:
@@ -121,4 +117,4 @@ def _recoloured(model: Any) -> None:
         colours[:, :3] *= tint.uniform(0.2, 1.0, (len(colours), 3))
 
 
-LOOKS = {"clean": _clean, "dimmed": _dimmed, "recoloured": _recoloured}
+APPEARANCES = {"clean": _clean, "dimmed": _dimmed, "recoloured": _recoloured}

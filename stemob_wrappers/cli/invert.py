@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
 from rich.progress import Progress
 
 from stemob_wrappers.config import StemConfig
@@ -32,7 +33,10 @@ def invert_files(source: Path, target: Path, config: StemConfig, *, grid: bool =
         ValueError: nothing in it is an image or a video, or the target is the source.
 
     Example:
-        >>> invert_files(Path("a.png"), Path("b.png"), StemConfig()) # doctest: +SKIP
+        >>> write_image(Path("a.png"), np.zeros((84, 84, 3), np.uint8))
+        >>> invert_files(Path("a.png"), Path("b.png"), StemConfig())
+        >>> Path("b.png").exists()
+        True
     """
     if not source.exists():
         raise FileNotFoundError(f"no file or folder at {source}")
@@ -49,7 +53,7 @@ def invert_files(source: Path, target: Path, config: StemConfig, *, grid: bool =
         StemPipeline(config.replace(inversion_steps=n), cache=False)
         for n in (_grid_steps(config) if grid else (config.inversion_steps,))
     ]
-    with Progress() as progress:
+    with Progress(console=Console(stderr=True)) as progress:
         for image_path, stem_path in progress.track(pairs, description="inverting"):
             image = read_image(image_path)
             stems = [pipeline(image[None])[0] for pipeline in pipelines]
@@ -86,7 +90,7 @@ def _invert_video(source: Path, target: Path, pipeline: StemPipeline) -> None:
         target = target / source.name
     _refuse_same(source, target)
     properties = video_properties(source)
-    with Progress() as progress:
+    with Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("inverting", total=properties.frames or None)
 
         def stems() -> Iterator[Image]:

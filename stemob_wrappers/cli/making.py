@@ -1,4 +1,4 @@
-"""``stemob train-backbone``."""
+"""``stemob train-backbone``: render scenes, and train a backbone on them."""
 
 from __future__ import annotations
 

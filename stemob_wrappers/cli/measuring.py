@@ -32,7 +32,7 @@ def levels(
         int, typer.Option(*NAMES["num_steps"], min=1, help=HELP["num_steps"])
     ] = StemConfig.num_steps,
     states: Annotated[int, typer.Option(min=4, help="Layouts to render.")] = 600,
-    looks: Annotated[
+    appearances: Annotated[
         int,
         typer.Option(
             "--appearances", "--looks", min=2, help="Appearances, the unchanged one included."
@@ -65,7 +65,7 @@ def levels(
         steps=integers("--steps", steps),
         num_steps=num_steps,
         states=states,
-        appearances=looks,
+        appearances=appearances,
         size=size,
         severity=severity,
         seed=seed,

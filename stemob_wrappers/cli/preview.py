@@ -58,10 +58,6 @@ def preview(
     Raises:
         ValueError: an unknown suite, an env without a MuJoCo model where one is needed, or one
             that has nothing to change.
-
-    Example:
-        >>> preview("stemob/Lift-v0", "lighting", Path("out")) # doctest: +SKIP
-        (PosixPath('out/Lift-v0-lighting.png'), PosixPath('out/Lift-v0-lighting.json'))
     """
     suite(suite_name)
     pipeline = StemPipeline(config or StemConfig())
@@ -91,7 +87,8 @@ def preview(
         env.close()
     if not rows:
         raise ValueError(f"{env_id} has nothing that the suite {suite_name!r} changes: {left_out}.")
-    path = out / f"{env_id.rsplit('/')[-1].rsplit(':')[-1]}-{suite_name}.png"
+    name = env_id.replace(":", "/").rpartition("/")[2]
+    path = out / f"{name}-{suite_name}.png"
     labels = list(dict.fromkeys(cell["factor"] for cell in cells))
     columns = ["clean: raw, stem", *(f"severity {severity}" for severity in SEVERITIES)]
     write_image(path, grid(rows, labels, columns, cell=2 * clean.shape[1]))

@@ -44,8 +44,11 @@ def visualize(
             that is converted already.
 
     Example:
-        >>> visualize("stem.hdf5", "pictures", raw="demo.hdf5") # doctest: +SKIP
-        60
+        >>> import h5py
+        >>> with h5py.File("demo.hdf5", "w") as file:
+        ...     file["data/demo_0/obs/front"] = np.zeros((6, 84, 84, 3), np.uint8)
+        >>> visualize("demo.hdf5", "pictures", config=StemConfig(), every=2)
+        3
     """
     if every < 1:
         raise ValueError(f"every must be 1 or more, received {every}")

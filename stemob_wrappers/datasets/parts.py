@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from stemob_wrappers.datasets.plan import DONE, remove
 from stemob_wrappers.datasets.stems import CorruptSourceError, Item, Stems
-from stemob_wrappers.work import file_digest, spawn_pool, whole_file
+from stemob_wrappers.work import file_digest, spawn_pool, sync_to_disk, whole_file
 
 
 @dataclass
@@ -178,11 +178,12 @@ def _convert(
     """Write one part and return it, or say what could not be read."""
     try:
         stamp = reader.stamp(item)
-        with whole_file(path, sync=True) as temporary:
+        with whole_file(path) as temporary:
             notes = reader.convert(item, stems, temporary, advance)
-            if reader.stamp(item) != stamp:
+            if not stamp.startswith(reader.stamp(item, content=False)):
                 raise CorruptSourceError(f"{item.source}: changed while it was read")
             digest = file_digest(temporary)
+            sync_to_disk(temporary)  # its name may be lost: then it is made again
     except CorruptSourceError as error:
         return f"{item.name}: {error}"
     return Part(item.name, digest, stamp, notes)

@@ -118,7 +118,8 @@ def mark_assembled(
 ) -> None:
     """Note that the result is whole, so that a run cut short from here on only publishes it."""
     for path in (*assembled.rglob("*"), assembled, sidecar_of(assembled), folder):
-        if path.exists():
+        # A file of two names is a part, too, and on the disk already.
+        if path.exists() and (path.is_dir() or path.stat().st_nlink == 1):
             sync_to_disk(path)
     _write_plan(folder, {"plan": plan, "finished": finished})
 

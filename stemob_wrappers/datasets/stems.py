@@ -38,15 +38,17 @@ class Item:
     draw: int = 0
 
 
-def file_stamp(path: Path) -> str:
+def file_stamp(path: Path, *, content: bool = True) -> str:
     """Say which state of a file this is: its size, its time and, of a small one, its content.
+
+    One without ``content`` is how one with it begins.
 
     Raises:
         OSError: it cannot be read.
     """
     status = path.stat()
-    content = file_digest(path) if status.st_size <= SMALL_FILE else ""
-    return f"{status.st_size} bytes, changed {status.st_mtime_ns} {content}".strip()
+    digest = file_digest(path) if content and status.st_size <= SMALL_FILE else ""
+    return f"{status.st_size} bytes, changed {status.st_mtime_ns} {digest}"
 
 
 class Stems:

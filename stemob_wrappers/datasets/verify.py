@@ -28,7 +28,12 @@ def verify_dataset(
         ValueError: the target was not written by ``invert_dataset``.
 
     Example:
-        >>> verify_dataset("demo.hdf5", "stem.hdf5") # doctest: +SKIP
+        >>> import numpy as np
+        >>> from stemob_wrappers.datasets import invert_dataset
+        >>> from stemob_wrappers.pictures import write_image
+        >>> write_image(Path("frames/0.png"), np.zeros((32, 32, 3), np.uint8))
+        >>> _ = invert_dataset("frames", "stem")
+        >>> verify_dataset("frames", "stem")
         []
     """
     source, target = Path(source), Path(target)

@@ -223,9 +223,10 @@ def _betas(config: dict[str, Any]) -> NDArray[np.float64]:
     if config["trained_betas"] is not None:
         return np.asarray(config["trained_betas"], np.float64)
     if kind == "linear":
-        return np.linspace(config["beta_start"], config["beta_end"], total)
+        return np.linspace(config["beta_start"], config["beta_end"], total, dtype=np.float64)
     if kind == "scaled_linear":
-        return np.linspace(config["beta_start"] ** 0.5, config["beta_end"] ** 0.5, total) ** 2
+        roots = config["beta_start"] ** 0.5, config["beta_end"] ** 0.5
+        return np.linspace(*roots, total, dtype=np.float64) ** 2
     if kind == "squaredcos_cap_v2":
         t = np.arange(total + 1) / total
         alpha_bar = np.cos((t + 0.008) / 1.008 * np.pi / 2) ** 2
@@ -260,7 +261,7 @@ def level_table(schedule: NoiseSchedule, num_steps: int = 50) -> list[Level]:
         >>> level_table(NoiseSchedule.from_config(SD_SCHEDULE))[10].timestep
         181
     """
-    levels = []
+    levels: list[Level] = []
     for inversion_steps in range(num_steps + 1):
         timestep = schedule.timestep(num_steps, inversion_steps)
         alpha_bar = schedule.alpha_bar(timestep)

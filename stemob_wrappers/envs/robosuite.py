@@ -82,6 +82,7 @@ class RobosuiteEnv(gym.Env[Any, np.ndarray]):
     def __init__(
         self,
         task: str,
+        *,
         robots: str = "Panda",
         controller: str | None = None,
         cameras: str | list[str] | tuple[str, ...] = ("agentview",),
@@ -98,9 +99,8 @@ class RobosuiteEnv(gym.Env[Any, np.ndarray]):
         render_mode: str | None = None,
     ) -> None:
         self.cameras = (cameras,) if isinstance(cameras, str) else tuple(cameras)
-        self._check_arguments(
-            size, proprio, object_state, horizon, render_quality, chunk, render_mode
-        )
+        self._check_observation(size, proprio, object_state)
+        self._check_episode(horizon, render_quality, chunk, render_mode)
         height, width = (size, size) if isinstance(size, int) else size
         self.horizon = horizon
         self.terminate_on_success = terminate_on_success
@@ -216,9 +216,13 @@ class RobosuiteEnv(gym.Env[Any, np.ndarray]):
         Empty until the first frame was rendered, which uploads all textures by itself.
 
         Example:
-            >>> for gl_context, mjr_context in env.render_contexts():  # doctest: +SKIP
+            >>> import mujoco
+            >>> env = RobosuiteEnv("Lift")
+            >>> _ = env.reset(seed=0)
+            >>> for gl_context, mjr_context in env.render_contexts():
             ...     gl_context.make_current()
-            ...     mujoco.mjr_uploadTexture(env.model, mjr_context, texture_id)
+            ...     mujoco.mjr_uploadTexture(env.model, mjr_context, 0)
+            >>> env.close()
         """
         context = self._renderer.context()
         return [] if context is None else [context]
@@ -254,15 +258,8 @@ class RobosuiteEnv(gym.Env[Any, np.ndarray]):
             entries[key] = spaces.Box(-np.inf, np.inf, states[source].shape, np.float32)
         return spaces.Dict(entries)
 
-    def _check_arguments(
-        self,
-        size: int | list[int] | tuple[int, int],
-        proprio: bool,
-        object_state: bool,
-        horizon: int,
-        render_quality: str,
-        chunk: int,
-        render_mode: str | None,
+    def _check_observation(
+        self, size: int | list[int] | tuple[int, int], proprio: bool, object_state: bool
     ) -> None:
         sides = (size, size) if isinstance(size, int) else tuple(size)
         if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
@@ -271,6 +268,10 @@ class RobosuiteEnv(gym.Env[Any, np.ndarray]):
             raise ValueError("the observation is empty: give cameras, proprio or object_state.")
         if len(set(self.cameras)) < len(self.cameras):
             raise ValueError(f"cameras must differ from each other, got {self.cameras}.")
+
+    def _check_episode(
+        self, horizon: int, render_quality: str, chunk: int, render_mode: str | None
+    ) -> None:
         if horizon < 1:
             raise ValueError(f"horizon must be at least 1, got {horizon}.")
         if chunk < 1:

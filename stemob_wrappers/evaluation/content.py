@@ -74,7 +74,7 @@ def module_sources(module: ModuleType) -> dict[str, Path]:
     root = file.parents[len(parts) - (file.name != "__init__.py")]
     in_package = len(parts) > 1 or file.name == "__init__.py"
     found: dict[str, Path] = {name: file}
-    waiting = list(_imports(file, name)) + [".".join(parts[:n]) for n in range(1, len(parts))]
+    waiting = _imports(file, name) + [".".join(parts[:n]) for n in range(1, len(parts))]
     while waiting:
         asked = waiting.pop()
         first = asked.partition(".")[0]
@@ -220,24 +220,32 @@ def _contents(sources: dict[str, Path]) -> dict[str, str]:
     return {name: file_digest(path) for name, path in sources.items()}
 
 
-def _imports(file: Path, module: str) -> Iterator[str]:
+def _imports(file: Path, module: str) -> list[str]:
     """The names of modules that a source file may import, and of the packages they are in."""
+    parts = (*module.split("."), *["__init__"] * (file.name == "__init__.py"))
+    found = []
+    for level, dotted in _imports_in(file.read_bytes()):
+        package = parts[: len(parts) - level] if level else ()
+        pieces = [*package, *dotted.split(".")]
+        found += [".".join(pieces[:count]) for count in range(1, len(pieces) + 1)]
+    return found
+
+
+@functools.lru_cache(maxsize=1024)
+def _imports_in(source: bytes) -> tuple[tuple[int, str], ...]:
+    """How many packages up an import begins, 0 for none, and what it names."""
     try:
-        tree = ast.parse(file.read_bytes())
+        tree = ast.parse(source)
     except (SyntaxError, ValueError):  # no Python
-        return
-    parts = module.split(".") + ["__init__"] * (file.name == "__init__.py")
+        return ()
+    found: list[tuple[int, str]] = []
     for node in ast.walk(tree):
-        names: list[str] = []
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            found += [(0, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            package = parts[: len(parts) - node.level] if node.level else []
-            base = [*package, *(node.module.split(".") if node.module else [])]
-            names = [".".join([*base, alias.name]) for alias in node.names]
-        for name in names:
-            pieces = name.split(".")
-            yield from (".".join(pieces[:count]) for count in range(1, len(pieces) + 1))
+            base = f"{node.module}." if node.module else ""
+            found += [(node.level, base + alias.name) for alias in node.names]
+    return tuple(found)
 
 
 def _file_of(root: Path, module: str) -> Path | None:

@@ -216,7 +216,8 @@ def _measure(pipeline: StemPipeline, ending: str, pairs: Pairs, study: Study) ->
             stems[look, start : start + BATCH] = pipeline(frames, noise=noise)
             if start < CONVERGENCE_STATES:
                 tensors = (torch.from_numpy(frames), torch.from_numpy(noise))
-                inverted = pipeline.inverter.latents(*(t.to(pipeline.device) for t in tensors))
+                inverter: Any = pipeline.inverter  # PyTorch's, which gives latents
+                inverted = inverter.latents(*(t.to(pipeline.device) for t in tensors))
                 latents.append(inverted.float().numpy(force=True))
     inverted = np.concatenate(latents).reshape(looks, -1, *latents[0].shape[1:])
     return dataclasses.replace(

@@ -9,11 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemob_wrappers.scene.edit import SceneEdit
+from stemob_wrappers.scene.factor import factor
 from stemob_wrappers.scene.textures import draw_colour
 
 _SHAPES = ("BOX", "SPHERE", "CYLINDER", "CAPSULE", "ELLIPSOID")
 
 
+@factor(
+    "camera_position",
+    (0.01, 0.02, 0.04, 0.07, 0.11, 0.16),
+    "metres",
+    colosseum="camera_pose",
+    libero_plus="Camera Viewpoints",
+    elsewhere="robosuite: ±0.01 m; RL-ViGen: ±0.12 (easy), ±0.16 (hard); Colosseum: ±0.1",
+)
 def position(edit: SceneEdit, rng: np.random.Generator, metres: float) -> dict[str, Any]:
     """Move every camera by one vector; none turns."""
     shift = rng.normal(size=3)
@@ -25,6 +34,14 @@ def position(edit: SceneEdit, rng: np.random.Generator, metres: float) -> dict[s
     return {"metres": metres, "xyz": shift.tolist()}
 
 
+@factor(
+    "camera_orientation",
+    (0.5, 1.5, 3.0, 5.0, 7.5, 10.0),
+    "degrees",
+    colosseum="camera_pose",
+    libero_plus="Camera Viewpoints",
+    elsewhere="robosuite: 5°; RL-ViGen: 6.9° (easy), 9.2° (hard); Colosseum: ±2.9° an axis",
+)
 def orientation(edit: SceneEdit, rng: np.random.Generator, degrees: float) -> dict[str, Any]:
     """Turn every camera where it is; a free camera goes around what it looks at instead."""
     axis = rng.normal(size=3)
@@ -47,6 +64,13 @@ def orientation(edit: SceneEdit, rng: np.random.Generator, degrees: float) -> di
     return {"degrees": degrees, "axis": axis.tolist(), "free_camera_degrees": list(around)}
 
 
+@factor(
+    "camera_fov",
+    (1.0, 2.5, 5.0, 9.0, 14.0, 20.0),
+    "degrees, wider or narrower",
+    libero_plus="Camera Viewpoints",
+    elsewhere="robosuite: ±5°; RL-ViGen: ±10° (easy), ±20° (hard)",
+)
 def field_of_view(edit: SceneEdit, rng: np.random.Generator, degrees: float) -> dict[str, Any]:
     """Widen or narrow the vertical field of view of every camera."""
     change = degrees if rng.random() < 0.5 else -degrees
@@ -55,6 +79,14 @@ def field_of_view(edit: SceneEdit, rng: np.random.Generator, degrees: float) -> 
     return {"degrees": change}
 
 
+@factor(
+    "distractors",
+    (0.6, 1.4, 2.4, 4.4, 7.4, 12.4),
+    "number of objects, rounded; drawn only, they touch nothing",
+    colosseum="distractor_object",
+    libero_plus="Objects Layout (confounding objects)",
+    elsewhere="Colosseum: 2 objects a task",
+)
 def distractors(edit: SceneEdit, rng: np.random.Generator, count: float) -> dict[str, Any]:
     """Stand simple objects near the rim of the table; on the ground around, where there is none."""
     centre, reach, size = _ground(edit)

@@ -1,4 +1,4 @@
-"""Save, change and restore the looks of one MuJoCo model."""
+"""Save, change and restore the appearance of one MuJoCo model."""
 
 from __future__ import annotations
 

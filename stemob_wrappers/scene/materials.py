@@ -11,6 +11,7 @@ import mujoco
 import numpy as np
 
 from stemob_wrappers.scene.edit import TEXTURE_SIDE, Pixels, SceneEdit
+from stemob_wrappers.scene.factor import Factor, factor
 from stemob_wrappers.scene.surfaces import Role
 from stemob_wrappers.scene.textures import draw_colour, draw_texture, image_textures, load_texture
 from stemob_wrappers.splits import Split
@@ -115,22 +116,56 @@ def _mix(first: Pixels, second: Pixels, share: float) -> Pixels:
     return np.asarray(mixed, np.uint8).reshape(first.shape)
 
 
-def shininess(edit: SceneEdit, rng: np.random.Generator, share: float) -> dict[str, Any]:
-    """Give dull materials highlights, and spread the highlights of shiny ones to a sheen."""
-    specular, shininess = edit.model.mat_specular, edit.model.mat_shininess
-    dull = specular <= 0.5
-    edit.set("mat_specular", specular + share * np.where(dull, 1.0 - specular, 0.0))
-    edit.set("mat_shininess", shininess + share * (np.where(dull, 0.6, 0.05) - shininess))
-    return {"share": share}
+def _textures(name: str, change: Texture, **others: Any) -> Factor:
+    bounds = (0.1, 0.25, 0.45, 0.65, 0.85, 1.0)
+    meaning = "share of the new texture in the mix with the usual one"
+    return Factor(name, meaning, bounds, change, change.need, textured=True, **others)
 
 
-def reflectance(edit: SceneEdit, rng: np.random.Generator, change: float) -> dict[str, Any]:
-    """Make flat surfaces mirror the scene, or mirror it less."""
-    materials = _mirrors(edit)
-    edit.flags.add(int(mujoco.mjtRndFlag.mjRND_REFLECTION))
-    usual = edit.model.mat_reflectance[materials]
-    edit.set("mat_reflectance", np.where(usual < 0.5, usual + change, usual - change), materials)
-    return {"change": change}
+def _colours(name: str, change: Colour, **others: Any) -> Factor:
+    bounds = (0.1, 0.2, 0.35, 0.5, 0.7, 0.9)
+    meaning = "share of the new colour in the mix with the usual one"
+    return Factor(name, meaning, bounds, change, change.need, **others)
+
+
+_ROBOSUITE = "robosuite, RL-ViGen: rgb, checker, noise or gradient, in full"
+_COLOURS = "robosuite, RL-ViGen: share of 0.2, over the texture too"
+
+table_texture = _textures(
+    "table_texture",
+    Texture("table"),
+    colosseum="table_texture",
+    libero_plus="Background Textures",
+    elsewhere=_ROBOSUITE,
+)
+floor_texture = _textures(
+    "floor_texture",
+    Texture("floor"),
+    colosseum="background_texture",
+    libero_plus="Background Textures",
+    elsewhere=_ROBOSUITE,
+)
+wall_texture = _textures(
+    "wall_texture",
+    Texture("wall"),
+    colosseum="background_texture",
+    libero_plus="Background Textures",
+    elsewhere=_ROBOSUITE,
+)
+object_texture = _textures(
+    "object_texture",
+    Texture("object"),
+    colosseum="object_texture (manip_obj_tex, recv_obj_tex)",
+    elsewhere=_ROBOSUITE,
+)
+skybox = _textures("skybox", Texture(None), libero_plus="Background Textures", elsewhere=_ROBOSUITE)
+object_colour = _colours(
+    "object_colour",
+    Colour("object"),
+    colosseum="object_color (manip_obj_color, recv_obj_color)",
+    elsewhere=_COLOURS,
+)
+robot_colour = _colours("robot_colour", Colour("robot"), elsewhere=_COLOURS)
 
 
 def need_material(edit: SceneEdit) -> str | None:
@@ -141,6 +176,39 @@ def need_material(edit: SceneEdit) -> str | None:
 def need_mirror(edit: SceneEdit) -> str | None:
     """What is missing for reflections, or None."""
     return None if _mirrors(edit) else "a plane or box with a material"
+
+
+@factor(
+    "shininess",
+    (0.1, 0.25, 0.4, 0.6, 0.8, 1.0),
+    "share of the way from dull to bright highlights (specular 1, shininess 0.6), or from "
+    "highlights to a sheen (shininess 0.05)",
+    need_material,
+    elsewhere="robosuite: share of 0.3 of a draw from 0 to 1; RL-ViGen: off",
+)
+def shininess(edit: SceneEdit, rng: np.random.Generator, share: float) -> dict[str, Any]:
+    """Give dull materials highlights, and spread the highlights of shiny ones to a sheen."""
+    specular, shininess = edit.model.mat_specular, edit.model.mat_shininess
+    dull = specular <= 0.5
+    edit.set("mat_specular", specular + share * np.where(dull, 1.0 - specular, 0.0))
+    edit.set("mat_shininess", shininess + share * (np.where(dull, 0.6, 0.05) - shininess))
+    return {"share": share}
+
+
+@factor(
+    "reflectance",
+    (0.04, 0.1, 0.18, 0.28, 0.38, 0.5),
+    "change of the reflectance (0 to 1) of planes and boxes, up if it is below 0.5, else down",
+    need_mirror,
+    elsewhere="robosuite: share of 0.3 of a draw from 0 to 1; RL-ViGen: off",
+)
+def reflectance(edit: SceneEdit, rng: np.random.Generator, change: float) -> dict[str, Any]:
+    """Make flat surfaces mirror the scene, or mirror it less."""
+    materials = _mirrors(edit)
+    edit.flags.add(int(mujoco.mjtRndFlag.mjRND_REFLECTION))
+    usual = edit.model.mat_reflectance[materials]
+    edit.set("mat_reflectance", np.where(usual < 0.5, usual + change, usual - change), materials)
+    return {"change": change}
 
 
 def _mirrors(edit: SceneEdit) -> list[int]:

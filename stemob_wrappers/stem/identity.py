@@ -63,7 +63,7 @@ def installed_versions() -> dict[str, str]:
         >>> "torch" in installed_versions()
         True
     """
-    found = {}
+    found: dict[str, str] = {}
     for package in PACKAGES:
         try:
             found[package] = version(package)

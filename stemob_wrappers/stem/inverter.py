@@ -7,12 +7,13 @@ import dataclasses
 import math
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 
 from stemob_wrappers.backbones.engines import torch_threads
 from stemob_wrappers.backbones.load import Backbone, load_backbone
@@ -121,14 +122,14 @@ class FrameInverter:
         """Return the stem frames of uint8 ``frames`` [N, H, W, 3] under ``noise`` [N, C, h, w]."""
         frames = _as_tensor(frames).to(self._device)
         noise = _as_tensor(noise).to(self._device, self._dtype)
-        chunks = zip(frames.split(self.max_batch), noise.split(self.max_batch), strict=True)
+        chunks = self._chunks(frames, noise)
         with _torch_threads(self._threads):
             return torch.cat([self._invert_chunk(*chunk) for chunk in chunks])
 
     def faithful(self, frames: Any, noise: Any, stems: Any) -> Any:
         """Return the stem frames that are meant to look like ``frames``.
 
-        They are ``stems``, or for a canonical backbone those of its plain decoder.
+        These are ``stems``, save for a canonical backbone: then those of its plain decoder.
         """
         if self.backbone.plain is None:
             return stems
@@ -141,7 +142,7 @@ class FrameInverter:
     @torch.inference_mode()
     def latents(self, frames: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """Return what would be decoded: the inverted latents of uint8 frames, [N, C, h, w]."""
-        chunks = zip(frames.split(self.max_batch), noise.split(self.max_batch), strict=True)
+        chunks = self._chunks(frames, noise)
         encode = self.backbone.codec.encode
         return torch.cat(
             [
@@ -149,6 +150,13 @@ class FrameInverter:
                 for part, field in chunks
             ]
         )
+
+    def _chunks(
+        self, frames: torch.Tensor, noise: torch.Tensor
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for start in range(0, len(frames), self.max_batch):
+            rows = slice(start, start + self.max_batch)
+            yield frames[rows], noise[rows]
 
     def _invert_chunk(self, frames: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         count, height, width = frames.shape[:3]
@@ -266,7 +274,8 @@ def _as_dtype(dtype: str) -> torch.dtype:
 def _as_tensor(array: Any) -> torch.Tensor:
     """Return a tensor of an array; torch refuses read-only memory and negative strides."""
     if isinstance(array, np.ndarray):
-        return torch.from_numpy(np.require(array, requirements=["C", "W"]))
+        writable: Any = np.require(array, requirements=["C", "W"])
+        return torch.as_tensor(writable)
     return array
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from stemob_wrappers.backbones.card import expected_psnr, psnr, warn_if_unknown
 from stemob_wrappers.backbones.engines import (
     Engine,
+    ForeignGraphError,
     GraphEngine,
     choose_engine,
     default_device,
@@ -52,7 +54,7 @@ class StemStats:
     misses: int = 0
     inverter_calls: int = 0
     psnr_db: float | None = None
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict[str, float])
 
 
 class StemPipeline:
@@ -102,22 +104,29 @@ class StemPipeline:
         self.dtype = str(dtype).removeprefix("torch.")
         self.cache = as_cache(cache)
         self.engine = choose_engine(engine, self.config, self.device, self.dtype)
-        self.inverter: Engine
-        if self.engine == "onnxruntime":
-            folder = StemFolder.named(self.config.backbone)
-            self.inverter = GraphEngine(folder, self.config, threads=threads, max_batch=max_batch)
-        else:
-            let_torch_wait_asleep()
-            from stemob_wrappers.stem.inverter import load_inverter
-
-            self.inverter = load_inverter(
-                self.config, self.device, self.dtype, threads=threads, max_batch=max_batch
-            )
+        sizes: dict[str, Any] = {"threads": threads, "max_batch": max_batch}
+        try:
+            self.inverter: Engine = self._open(**sizes)
+        except ForeignGraphError as error:
+            if engine != "auto":
+                raise
+            warnings.warn(f"PyTorch runs it, at a third of the speed: {error}", stacklevel=2)
+            self.engine = "torch"
+            self.inverter = self._open(**sizes)
         self.identity = identity(self.inverter.config, self.inverter.digest)
         self.fingerprint = fingerprint(self.identity)
         self.stats = StemStats(seconds=self.inverter.seconds)  # shared: one table for all stages
         self._lock = self.inverter.lock  # of the statistics and of the count below
         self._count = 0  # frames seen, which names the draws of the policy "fresh"
+
+    def _open(self, **sizes: Any) -> Engine:
+        """Load the backbone into the engine that was chosen."""
+        if self.engine == "onnxruntime":
+            return GraphEngine(StemFolder.named(self.config.backbone), self.config, **sizes)
+        let_torch_wait_asleep()
+        from stemob_wrappers.stem.inverter import load_inverter
+
+        return load_inverter(self.config, self.device, self.dtype, **sizes)
 
     def __call__(
         self,

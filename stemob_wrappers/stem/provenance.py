@@ -83,10 +83,10 @@ def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
     if path.is_dir() or not (is_hdf5(path) or _starts_as_hdf5(path)):
         raise ValueError(_no_provenance(path))
     with open_hdf5(path) as file:
-        attributes = file["data"].attrs if "data" in file else {}
+        attributes: Any = file["data"].attrs if "data" in file else {}
         if f"{PREFIX}fingerprint" not in attributes:
             raise ValueError(_no_provenance(path))
-        stored = {
+        stored: dict[str, str] = {
             name.removeprefix(PREFIX): str(attributes[name])
             for name in attributes
             if name.startswith(PREFIX)
@@ -194,7 +194,7 @@ def check_expect(
     if expected is expect:
         return
     made_by = read_provenance(os.fspath(expect))  # type: ignore[arg-type]
-    converted = made_by.get("converted") or made_by["selection"].get("keys") or []
+    converted: list[str] = made_by.get("converted") or made_by["selection"].get("keys") or []
     if not {*images} & {*converted, *made_by.get("left_out", ())}:
         return  # the env has other names, such as that of a lone image
     differing = [key for key in images if (key in touched) != (key in converted)]
@@ -240,7 +240,7 @@ def open_hdf5(path: Path) -> Any:
     Raises:
         OSError: it is missing, or no HDF5 file.
     """
-    import h5py
+    import h5py  # pyright: ignore[reportMissingTypeStubs]
 
     try:
         return h5py.File(path, "r")

@@ -33,7 +33,7 @@ HELD_OUT_SCENES = 6
 
 def write_card(
     backbone: Path,
-    scenes: Sequence[Path],
+    data: str,
     held_out: Mapping[int, NDArray[np.uint8]],
     *,
     command: str,
@@ -44,7 +44,7 @@ def write_card(
 
     Args:
         backbone: folder that ``train_backbone`` wrote.
-        scenes: folders that it was trained on.
+        data: what it was trained on, in words.
         held_out: frames never trained on, uint8 [S, A, H, W, 3] by size: states under appearances,
             of which the first is the nominal one.
         command: the command that made the backbone.
@@ -62,15 +62,12 @@ def write_card(
         index["unet"] = ["stemob_wrappers", "StemDenoiser"]
     write_text(index_path, json.dumps(index, indent=2) + "\n")
     plain = StemFolder.named(str(backbone)).plain
-    trained_on = [scene.frames.shape for folder in scenes for scene in load_scenes(folder)]
     text = _CARD.format(
         name=backbone.name,
         command=command,
         training=json.dumps(index["training"]),
-        scenes=len(trained_on),
-        frames=sum(shape[0] * shape[1] for shape in trained_on),
-        size=trained_on[0][2],
-        canonical=_CANONICAL.format(plain=plain.path.name) if plain else "",
+        data=data,
+        canonical=_canonical(index["training"], plain.path.name) if plain else "",
         measured="the nominal appearance" if plain else "their frames",
         minutes=sum(_minutes(log) for log in logs),
         device=device,
@@ -86,6 +83,13 @@ def write_card(
     )
     write_text(backbone / "README.md", text)
     return figures
+
+
+def scenes_in_words(folders: Sequence[Path]) -> str:
+    """How many frames of rendered scenes there are."""
+    shapes = [scene.frames.shape for folder in folders for scene in load_scenes(folder)]
+    frames = sum(shape[0] * shape[1] for shape in shapes)
+    return f"{frames} frames at {shapes[0][2]} px of {len(shapes)} rendered MuJoCo scenes"
 
 
 def held_out_frames(folder: Path, size: int, workers: int = 1) -> NDArray[np.uint8]:
@@ -115,6 +119,12 @@ def held_out_psnr(backbone: str, frames: NDArray[np.uint8]) -> dict[str, float]:
     return result
 
 
+def _canonical(training: Mapping[str, Any], plain: str) -> str:
+    """What a canonical decoder makes of frames, and that it may err."""
+    made = _MADE[training.get("targets", ["nominal"])[0]]
+    return _CANONICAL.format(made=made, plain=plain)
+
+
 def _denoiser(backbone: Path) -> str:
     weights = backbone / "unet" / WEIGHTS_FILE
     if not weights.is_file():
@@ -139,7 +149,7 @@ simulation. The noise schedule is Stable Diffusion's. No photographs were used.
 {canonical}
 - Made by `{command}`
 - Settings: `{training}`
-- Data: {frames} frames at {size} px of {scenes} rendered MuJoCo scenes, under random lights,
+- Data: {data}, under random lights,
   textures, colours and cameras; MIT licence.
 - Training time of the codec: {minutes:.0f} minutes on {device} with {threads} threads.
 - Denoiser: {denoiser}
@@ -156,9 +166,16 @@ Limits: made for simulated table-top scenes and Gymnasium's MuJoCo bodies. Photo
 faces come out blurred; train an own backbone with `stemob train-backbone` for another domain.
 """
 
+_MADE = {
+    "nominal": "gives every frame the nominal appearance of its scene, whatever it came in",
+    "flat": "gives every geom its plain nominal colour under one light, whatever it came in",
+    "roles": "draws objects in the plain colour that they are seen in, the robot in its own, and "
+    "table, floor,\nwalls and sky in one grey each, all under one light",
+}
+
 _CANONICAL = """
-Its decoder gives every frame the nominal appearance of its scene, whatever it came in; encoder and
-noise are those of `{plain}`. This goes beyond Stem-OB, takes pairs of renders to train, and is to
-be reported apart from it. On scenes that it does not know it may invent, remove or recolour
-objects: look at its frames first.
+Its decoder {made}; encoder and
+noise are those of `{plain}`. This goes beyond Stem-OB, takes renders to train, and is to be
+reported apart from it. On scenes that it does not know it may invent, remove or recolour objects:
+look at its frames first.
 """

@@ -22,6 +22,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -331,12 +332,12 @@ def noise_latents(
 
 
 def write_backbone(
-    model: StemAutoencoder, out: Path, config: TrainConfig, *, plain: str | None = None
+    model: StemAutoencoder, out: Path, config: Any, *, plain: str | None = None
 ) -> None:
     """Write codec, schedule and index of a trained backbone into a folder.
 
     Args:
-        config: what it was trained with.
+        config: what it was trained with, a dataclass.
         plain: for a canonical backbone, where from ``out`` the one is that has its encoder.
     """
     model.save_pretrained(out / "vae")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -18,7 +19,6 @@ from stemob_wrappers.backbones.codecs import LatentCodec
 from stemob_wrappers.backbones.load import load_backbone
 from stemob_wrappers.backbones.networks import StemDenoiser
 from stemob_wrappers.diffusion.schedule import SD_SCHEDULE, NoiseSchedule
-from stemob_wrappers.training.batches import FrameSource
 from stemob_wrappers.training.loop import Run, optimise
 from stemob_wrappers.training.precision import autocast
 
@@ -34,14 +34,22 @@ class DenoiserConfig:
     Attributes:
         steps: optimiser steps.
         seed: seed of the weights, crops, timesteps and noise.
+        start: backbone whose denoiser it goes on from; None starts from nothing.
     """
 
     steps: int = 1_600
     seed: int = 0
+    start: str | None = None
+
+
+class ImageSource(Protocol):
+    """Draws images to train on, float [batch_size, 3, h, w] in [-1, 1]."""
+
+    def batch(self, rng: np.random.Generator, batch_size: int) -> torch.Tensor: ...
 
 
 def train_denoiser(
-    scenes: Path,
+    images: ImageSource,
     backbone: str,
     out: Path,
     config: DenoiserConfig | None = None,
@@ -55,7 +63,7 @@ def train_denoiser(
     same crops, timesteps and noise at every step.
 
     Args:
-        scenes: folder of rendered scenes.
+        images: to train on.
         backbone: name or folder of the embedded backbone whose codec it is trained on.
         out: folder for the denoiser, the checkpoint and ``losses.csv``.
         device: where it is trained.
@@ -65,23 +73,26 @@ def train_denoiser(
         ``out / "unet"``; put it beside the backbone's ``vae`` folder.
 
     Raises:
-        ValueError: ``scenes`` holds no scene, or the checkpoint belongs to other settings.
+        ValueError: the checkpoint belongs to other settings.
 
     Example:
         >>> from stemob_wrappers.renders.files import Scene, write_scene
+        >>> from stemob_wrappers.training.batches import FrameSource
         >>> frames = np.zeros((2, 3, 64, 64, 3), np.uint8)
         >>> scene = Scene(frames, np.zeros((2, 9), np.float32), {})
         >>> write_scene(scene, Path("scenes/scene-00000.safetensors"))
-        >>> config = DenoiserConfig(steps=1)
-        >>> train_denoiser(Path("scenes"), "embedded", Path("denoiser"), config).name
+        >>> images, config = FrameSource(Path("scenes")), DenoiserConfig(steps=1)
+        >>> train_denoiser(images, "embedded", Path("denoiser"), config).name
         'unet'
     """
     config = config or DenoiserConfig()
-    frames = FrameSource(scenes)
     codec = load_backbone(backbone, device=device).codec
     with torch.random.fork_rng(devices=[]):  # the caller's generator stays as it is
         torch.manual_seed(config.seed)
-        model = StemDenoiser(codec.channels).to(device)
+        model = StemDenoiser(codec.channels)
+    if config.start is not None:
+        model.load_state_dict(load_backbone(config.start, denoiser=True).denoiser.state_dict())
+    model = model.to(device)
     average = StemDenoiser(**model.config).to(device)
     average.load_state_dict(model.state_dict())
     for network in (model, average):
@@ -89,10 +100,10 @@ def train_denoiser(
     schedule = NoiseSchedule.from_config(SD_SCHEDULE)
 
     def loss_of(step: int) -> torch.Tensor:
-        images = frames.batch(np.random.default_rng([config.seed, step]), BATCH_SIZE)
+        drawn = images.batch(np.random.default_rng([config.seed, step]), BATCH_SIZE)
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
         with autocast(device):
-            return denoiser_loss(model, codec, images.to(device), schedule, generator)
+            return denoiser_loss(model, codec, drawn.to(device), schedule, generator)
 
     run = Run(config.steps, LEARNING_RATE, EMA, dataclasses.asdict(config))
     optimise(model, average, loss_of, run, out, save_every=save_every)

@@ -54,6 +54,7 @@ def optimise(
     out: Path,
     *,
     save_every: int = 500,
+    saved: Callable[[], None] | None = None,
 ) -> None:
     """Train ``model`` with AdamW, a cosine schedule and an average of its weights.
 
@@ -64,6 +65,7 @@ def optimise(
         run: how long and how fast.
         out: folder for the checkpoint and ``losses.csv``, made if missing.
         save_every: steps between two checkpoints.
+        saved: called after each checkpoint.
 
     Raises:
         ValueError: the checkpoint in ``out`` belongs to other settings.
@@ -98,6 +100,8 @@ def optimise(
             if (step + 1) % save_every == 0 or step + 1 == run.steps:
                 log.flush()
                 _save_checkpoint(checkpoint, run, step + 1, model, average, optimiser)
+                if saved is not None:
+                    saved()
             progress.advance(task)
 
 

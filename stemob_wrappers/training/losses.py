@@ -44,6 +44,23 @@ def contrast_weights(images: torch.Tensor) -> torch.Tensor:
     return 1 + CONTRAST_WEIGHT * (images - around).abs().mean(1, keepdim=True)
 
 
+def hue_loss(decoded: torch.Tensor, images: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
+    """How far the colours are off, brightness aside: the mean over some pixels, however few.
+
+    Args:
+        decoded, images: float [N, 3, H, W].
+        where: bool [N, 1, H, W].
+
+    Example:
+        >>> grey, where = torch.zeros(1, 3, 4, 4), torch.ones(1, 1, 4, 4, dtype=torch.bool)
+        >>> float(hue_loss(grey, grey + 0.5, where))
+        0.0
+    """
+    difference = decoded - images
+    hue = (difference - difference.mean(1, keepdim=True)).abs().mean(1, keepdim=True)
+    return (hue * where).sum() / where.sum().clamp_min(1)
+
+
 def alignment_loss(latents: torch.Tensor) -> torch.Tensor:
     """Distance of latents across appearances over their distance across states.
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from stemob_wrappers.renders.files import default_scenes_dir, load_scene
 from stemob_wrappers.renders.fill import fill
 from stemob_wrappers.renders.plans import plan_env_scenes, plan_scenes, plan_task_scenes
-from stemob_wrappers.training.card import SIZES, held_out_frames, write_card
+from stemob_wrappers.training.batches import FrameSource
+from stemob_wrappers.training.card import SIZES, held_out_frames, scenes_in_words, write_card
 from stemob_wrappers.training.codec import TrainConfig, check_decoder_steps, train_backbone
 from stemob_wrappers.training.denoiser import DenoiserConfig, train_denoiser
 from stemob_wrappers.training.loop import LOG_FILE
@@ -78,7 +79,8 @@ def make_backbone(
     plain = out / "plain" if canonical else out
     if denoiser_steps:
         denoiser = DenoiserConfig(steps=denoiser_steps, seed=seed)
-        unet = train_denoiser(scenes, str(plain), out / "denoiser", denoiser, device=device)
+        frames = FrameSource(scenes)
+        unet = train_denoiser(frames, str(plain), out / "denoiser", denoiser, device=device)
         shutil.copytree(unet, plain / "unet", dirs_exist_ok=True)
     held_out = {
         size: _held_out(
@@ -87,8 +89,9 @@ def make_backbone(
         for size in SIZES
     }
     logs = [log for log in (out / LOG_FILE, out / "decoder" / LOG_FILE) if log.exists()]
+    data = scenes_in_words(folders)
     for backbone in dict.fromkeys([plain, out]):
-        write_card(backbone, folders, held_out, command=command, logs=logs, device=device)
+        write_card(backbone, data, held_out, command=command, logs=logs, device=device)
     return out
 
 

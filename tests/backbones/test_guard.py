@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import resource
 import shutil
 import struct
@@ -50,9 +51,14 @@ def stable_diffusion(tmp_path: Path) -> Path:
 @contextmanager
 def refused(match: str) -> Iterator[None]:
     """One clear error, and no memory taken on the way to it."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises((ValueError, OSError), match=match):
+    with bounded_memory(), pytest.raises((ValueError, OSError), match=match):
         yield
+
+
+@contextmanager
+def bounded_memory() -> Iterator[None]:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    yield
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024
 
 
@@ -279,11 +285,42 @@ def test_a_config_that_is_no_object_is_named(model: Path, text: str) -> None:
         path.write_text(sound)
 
 
-@pytest.mark.parametrize("kind", [StemAutoencoder, StemDenoiser])
+@pytest.mark.parametrize(
+    "count", [300, pytest.param(200_000, marks=pytest.mark.slow)], ids="{} files".format
+)
+def test_fuzzed_weights_are_refused_or_read_within_bounds(stem: Path, count: int) -> None:
+    """Headers and lengths with random bytes, digits and ends; whatever is read is finite."""
+    rng, path = random.Random(0), weights_of(stem / "vae")
+    sound = path.read_bytes()
+    header = 8 + struct.unpack("<Q", sound[:8])[0]
+    read = 0
+    with bounded_memory():
+        for number in range(min(count, int(os.environ.get("STEMOB_SOAK_COUNT", count)))):
+            data = bytearray(sound)
+            for _ in range(rng.randrange(1, 4)):
+                place = rng.randrange(8) if number % 5 == 0 else rng.randrange(header)
+                data[place] = (
+                    rng.choice(b'0123456789[]{},:"FI') if number % 2 else rng.randrange(256)
+                )
+            if number % 7 == 0:
+                del data[rng.randrange(len(data)) :]
+            path.write_bytes(data)
+            try:
+                stored = StemFolder.named(str(stem)).autoencoder
+                build_network(StemAutoencoder, stored)
+                read += 1
+            except (ValueError, OSError):
+                continue
+    assert read < count / 10
+
+
+@pytest.mark.parametrize(
+    ("kind", "required"), [(StemAutoencoder, {}), (StemDenoiser, {"latent_channels": 28})]
+)
 def test_the_shipped_networks_and_the_constructors_defaults_are_within_measure(
-    kind: Any, tmp_path: Path
+    kind: Any, required: dict[str, int], tmp_path: Path
 ) -> None:
-    kind().save_pretrained(tmp_path)
+    kind(**required).save_pretrained(tmp_path)
     assert isinstance(kind.from_pretrained(tmp_path), kind)
     folder = StemFolder.named("embedded")
     stored = folder.autoencoder if kind is StemAutoencoder else folder.denoiser

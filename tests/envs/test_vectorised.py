@@ -20,7 +20,7 @@ CAMERAS = ("agentview", "robot0_eye_in_hand")
 STEPS = 4
 SEED = 5
 LIFT = partial(
-    gym.make, "stemob_wrappers:stemob/Lift-v0", cameras=CAMERAS, size=64, horizon=STEPS - 1
+    gym.make, "stemob_wrappers:stemob/Lift-v0", cameras=CAMERAS, size=32, horizon=STEPS - 1
 )
 
 

@@ -31,7 +31,7 @@ from stemob_wrappers.wrappers.rendering import make_rendered
 gym.register_envs(gymnasium_robotics)
 warnings.filterwarnings("ignore", "Left out")
 
-SIZE = 64
+SIZE = 48
 # Lift's walls, and the cheetah's floor, fill what the camera sees of the sky.
 OUT_OF_SIGHT = {"lift": {"skybox"}, "cheetah": {"skybox"}, "fetch": set()}
 
@@ -236,7 +236,7 @@ def mean_distances(env, factor):
     means = []
     for severity in range(1, 6):
         distances = []
-        for seed in range(20):
+        for seed in range(10):
             perturbed = ScenePerturbation(env, factor, severity, seed=seed)
             perturbed.reset(seed=0)
             distances.append(np.abs(env.render() - clean).mean())

@@ -31,6 +31,7 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     env = {name: value for name, value in os.environ.items() if name not in dropped}
     return subprocess.run(
         [sys.executable, *arguments],
+        check=False,
         env={**env, **variables},
         capture_output=True,
         text=True,

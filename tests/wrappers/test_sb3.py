@@ -55,9 +55,13 @@ def play(venv, steps=7):
     return copy.deepcopy(seen)
 
 
+def as_dict(observation):
+    return observation if isinstance(observation, dict) else {"": observation}
+
+
 def assert_same(first, second):
-    for pair in zip(first, second, strict=True):
-        one, other = (part if isinstance(part, dict) else {"": part} for part in pair)
+    pairs = zip(map(as_dict, first), map(as_dict, second), strict=True)
+    for one, other in pairs:
         assert one.keys() == other.keys()
         for key in one:
             assert one[key].dtype == other[key].dtype

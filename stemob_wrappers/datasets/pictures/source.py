@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from stemob_wrappers.datasets.parts import printable
 from stemob_wrappers.datasets.pictures.listing import Listing, is_video, list_pictures
 from stemob_wrappers.datasets.stems import CorruptSourceError, Item, Stems, file_stamp
-from stemob_wrappers.pictures import IMAGE_SUFFIXES, MAX_PIXELS, read_image, write_image
+from stemob_wrappers.pictures import IMAGE_SUFFIXES, MAX_PIXELS, encode_image, read_image
 from stemob_wrappers.stem.provenance import write_sidecar
 from stemob_wrappers.videos import VIDEO_SUFFIXES, read_video, video_properties, write_video
 
@@ -40,6 +40,7 @@ class PicturesSource:
         max_pixels: what a picture may declare.
 
     Example:
+        >>> from stemob_wrappers.pictures import write_image
         >>> write_image(Path("frames/a/0.png"), np.zeros((84, 84, 3), np.uint8))
         >>> PicturesSource(Path("frames")).items()
         [Item(name='item_0_0', source='a/0.png', draw=0)]
@@ -97,10 +98,10 @@ class PicturesSource:
         """What all items depend on: nothing, each has its own file."""
         return {}
 
-    def stamp(self, item: Item) -> str:
+    def stamp(self, item: Item, *, content: bool = True) -> str:
         """Which state of its file an item is made of."""
         try:
-            return file_stamp(self.original(item))
+            return file_stamp(self.original(item), content=content)
         except OSError as error:
             raise CorruptSourceError(f"{item.source}: {error}") from error
 
@@ -131,9 +132,7 @@ class PicturesSource:
         file = self.original(item)
         frames = self.stem_frames(item, stems, advance)
         if not is_video(file):
-            encoded = part.with_name(part.name + ".png")
-            write_image(encoded, next(frames))
-            os.replace(encoded, part)
+            part.write_bytes(encode_image(next(frames)))
             return []
         try:
             said = video_properties(file, max_pixels=self.max_pixels)

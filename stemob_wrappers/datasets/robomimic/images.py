@@ -59,6 +59,17 @@ def find_demo_images(demo: h5py.Group, named: Collection[str] = ()) -> DemoImage
     return search.found
 
 
+def key_of(path: str) -> str:
+    """The name below ``obs`` or ``next_obs``; what lies elsewhere in a demo has its whole path.
+
+    Example:
+        >>> key_of("next_obs/front"), key_of("images/front")
+        ('front', 'images/front')
+    """
+    group, _, name = path.partition("/")
+    return name if group in GROUPS else path
+
+
 def row_names(path: str, first: int, count: int) -> list[str]:
     """Names of the frames from ``first`` on of an image; next_obs[t] is obs[t + 1]: named so.
 
@@ -176,7 +187,7 @@ def why_no_image(dataset: h5py.Dataset) -> str | None:
         ...     why_no_image(file.create_dataset("a", (5, 84, 84, 4), np.uint8))
         'its frames are (84, 84, 4), not RGB'
     """
-    if h5py.check_vlen_dtype(dataset.dtype) is not None:
+    if isinstance(h5py.check_vlen_dtype(dataset.dtype), np.dtype):  # and no text
         return "it holds arrays of varying length, as compressed pictures are; decode them first"
     sides = dataset.shape[1:] if dataset.shape else ()
     if len([side for side in sides if side >= MIN_SIDE]) < 2 or dataset.dtype.kind not in "biuf":

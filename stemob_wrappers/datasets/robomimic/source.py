@@ -30,6 +30,7 @@ from stemob_wrappers.datasets.robomimic.images import (
     DemoImages,
     find_demo_images,
     invert_block,
+    key_of,
     read_rows,
     same_frames,
 )
@@ -110,7 +111,7 @@ class RobomimicSource:
         """Size, time and, of small ones, digest of every file that images come from."""
         return {str(path): file_stamp(path) for path in (self.path, *self._survey.other_files)}
 
-    def stamp(self, item: Item) -> str:
+    def stamp(self, item: Item, *, content: bool = True) -> str:
         """Of which state of its source an item is; here :meth:`stamps` says it for all."""
         return ""
 
@@ -274,12 +275,10 @@ class RobomimicSource:
             raise CorruptSourceError(f"cannot be read ({error})") from error
         converted = self._survey.converted
         for path, reason in found.left_out.items():
-            if path.split("/", 1)[-1] in converted:
+            if key_of(path) in converted:
                 raise CorruptSourceError(f"{path} is converted elsewhere, but here {reason}")
         found.images = {
-            path: image
-            for path, image in found.images.items()
-            if path.split("/", 1)[1] in converted
+            path: image for path, image in found.images.items() if key_of(path) in converted
         }
         if not any(path.startswith("obs/") for path in found.images):
             raise CorruptSourceError("has no image to convert in obs")

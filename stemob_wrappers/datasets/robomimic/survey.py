@@ -14,6 +14,7 @@ from stemob_wrappers.datasets.robomimic.images import (
     UNREADABLE,
     DemoImages,
     find_demo_images,
+    key_of,
     read_rows,
 )
 
@@ -65,7 +66,7 @@ def survey_demos(
             continue
         survey.names |= found.names
         for image_path, reason in found.left_out.items():
-            survey.left_out.setdefault(_name(image_path), reason)
+            survey.left_out.setdefault(key_of(image_path), reason)
     survey.names -= {name for name, reason in judged.items() if reason}
     survey.converted = survey.names if keys is None else survey.names & {*keys}
     survey.left_out = {
@@ -74,15 +75,9 @@ def survey_demos(
     return survey
 
 
-def _name(path: str) -> str:
-    """The name below ``obs`` or ``next_obs``; what lies elsewhere has its whole path."""
-    group, _, rest = path.partition("/")
-    return rest if group in ("obs", "next_obs") else path
-
-
 def _judge_floats(found: DemoImages, path: str, judged: dict[str, str]) -> None:
     image, layout = found.images[path]
-    name = _name(path)
+    name = key_of(path)
     if not layout.floating:
         return
     if name not in judged:
