@@ -22,13 +22,6 @@ EVALUATION_SEEDS = range(3 * 2**20, 3 * 2**29)
 Divided by three, those of an evaluation leave 0 ("train"), 1 ("dev") or 2 ("test").
 """
 
-DEMONSTRATION_SEEDS = range(0, 500_000)
-EVALUATION_SEEDS = range(3 * 2**20, 3 * 2**29)
-"""Reset seeds, which decide a task's layouts: no policy is tested on an episode that it was shown.
-
-Divided by three, those of an evaluation leave 0 ("train"), 1 ("dev") or 2 ("test").
-"""
-
 
 def draw_seed(split: Split, rng: np.random.Generator) -> int:
     """One seed of the split, for whatever is drawn for an appearance."""

@@ -9,6 +9,7 @@ import typer
 
 from stemob_wrappers.cli.options import Device, Overwrite, stem_options
 from stemob_wrappers.config import StemConfig
+from stemob_wrappers.pictures import MAX_PIXELS
 
 
 @stem_options()
@@ -63,6 +64,12 @@ def invert_dataset(
     cache: Annotated[Path | None, typer.Option(help="Folder of a frame cache.")] = None,
     device: Device = None,
     dtype: Annotated[str, typer.Option(help="Floating type that it runs in.")] = "float32",
+    allow_short: Annotated[
+        bool, typer.Option(help="Keep what can be read of a damaged video, and list it.")
+    ] = False,
+    max_pixels: Annotated[
+        int, typer.Option(min=1, help="Fail pictures that declare more pixels.")
+    ] = MAX_PIXELS,
     overwrite: Overwrite = False,
     verify: Annotated[
         bool, typer.Option(help="Check the result against the source; only that if it is there.")
@@ -91,6 +98,8 @@ def invert_dataset(
             cache=cache,
             device=device,
             dtype=dtype,
+            allow_short=allow_short,
+            max_pixels=max_pixels,
             progress=True,
         )
         typer.echo(str(summary))

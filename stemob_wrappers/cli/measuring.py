@@ -148,7 +148,9 @@ def bench(
     config: StemConfig,
     env_id: Annotated[str | None, typer.Argument(help="An env to measure with.")] = None,
     size: Annotated[int | None, typer.Option(min=8, help="Side of the frames in pixels.")] = None,
-    seconds: Annotated[float, typer.Option(help="How long each figure is measured.")] = 1.0,
+    seconds: Annotated[
+        float, typer.Option(min=0.001, help="How long each figure is measured.")
+    ] = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, no table.")] = False,
 ) -> None:
     """Measure what stem frames cost on this machine: can its control loop afford them?"""

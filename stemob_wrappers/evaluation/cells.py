@@ -13,8 +13,7 @@ import numpy as np
 
 from stemob_wrappers.perturb.suites import GROUPS, SUITES, Cell, suite
 from stemob_wrappers.report.pairing import CLEAN
-from stemob_wrappers.scene.textures import SPLITS
-from stemob_wrappers.splits import EVALUATION_SEEDS, Split
+from stemob_wrappers.splits import EVALUATION_SEEDS, SPLITS, Split
 
 SuiteLike = str | Sequence[str | Cell]
 
