@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any, Protocol
 
 import gymnasium as gym
@@ -109,7 +109,7 @@ def _find_renderer(env: Any) -> Renderer | None:
 
 
 @contextlib.contextmanager
-def _unseen(renderer: Renderer | None) -> Iterator[None]:
+def _unseen(renderer: Renderer | None) -> Generator[None]:
     """Leave rendering out within."""
     if renderer is None:
         yield
