@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 
 from stemob_wrappers.backbones.engines import torch_threads
 from stemob_wrappers.backbones.load import Backbone, load_backbone
