@@ -121,6 +121,8 @@ class GraphEngine:
         self._channels = network["layout_channels"] + network["look_channels"]
         self._threads = num_threads(threads)
         self._graph = inside(folder.path, GRAPH_FILE).read_bytes()
+        self._owner: int | None = None  # the process that opened the session below
+        self._opened: Any = None
         self._session()
 
     def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
@@ -160,7 +162,11 @@ class GraphEngine:
         return plain(frames, noise)
 
     def _session(self) -> Any:
-        return _open(self.backbone, self._graph, self._threads)
+        """The session of this process: a forked one inherits its parent's without the threads."""
+        if self._owner != os.getpid():
+            self._opened = _open(self.backbone, self.digest, self._graph, self._threads)
+            self._owner = os.getpid()
+        return self._opened
 
 
 class ForeignGraphError(OSError):
@@ -303,10 +309,9 @@ _sessions: dict[tuple[Any, ...], Any] = {}
 _lock = threading.Lock()
 
 
-def _open(folder: StemFolder, graph: bytes, threads: int) -> Any:
+def _open(folder: StemFolder, digest: str, graph: bytes, threads: int) -> Any:
     """A session for a graph, one per process and number of threads."""
-    # A forked process inherits sessions whose threads did not come along.
-    key = (os.getpid(), folder.digest(), graph, threads)
+    key = (os.getpid(), digest, graph, threads)
     with _lock:
         if key not in _sessions:
             _sessions[key] = _new_session(folder, graph, threads)

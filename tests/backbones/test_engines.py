@@ -85,6 +85,19 @@ def test_onnx_runtime_runs_on_cpus_alone():
         StemPipeline(engine="onnxruntime", device="cuda")
 
 
+def test_a_frame_reads_and_hashes_no_weights(monkeypatch):
+    """Hashing four megabytes takes longer than the network."""
+    ready = pipeline()
+    ready(FRAMES[:1])
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("the weights were hashed for a frame")
+
+    monkeypatch.setattr(StemFolder, "digest", refuse)
+    monkeypatch.setattr("stemob_wrappers.backbones.engines.network_digest", refuse)
+    ready(FRAMES[1:2])
+
+
 # One frame, one answer
 
 
