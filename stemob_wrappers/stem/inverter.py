@@ -272,11 +272,9 @@ def _as_dtype(dtype: str) -> torch.dtype:
 
 def _as_tensor(array: Any) -> torch.Tensor:
     """Return a tensor of an array; torch refuses read-only memory and negative strides."""
-    if isinstance(array, np.ndarray):
-        source: Any = array
-        writable: Any = np.require(source, requirements=["C", "W"])
-        return torch.as_tensor(writable)
-    return array
+    if isinstance(array, torch.Tensor):
+        return array
+    return torch.as_tensor(np.require(array, requirements=["C", "W"]))
 
 
 @contextlib.contextmanager
