@@ -4,7 +4,8 @@
 
 Both engines in one run, cache off, 84 px, on the default number of threads each. "torch, spinning"
 is PyTorch by itself: two threads, OpenMP's own way of waiting. `cpu_ms` is the processor time of a
-call, which other processes hardly change; `load` says how many of them there were.
+call, less changed by other processes; `load` says how many of them there were. "torch" pays for
+setting its number of threads at each call, so it is no measure of PyTorch by itself.
 Bars on 2 CPU cores: lone frame 2 ms and 0.45 of PyTorch; two cameras 3.5 ms; batch of 16 at 1.25 x
 PyTorch; lone frame beside one / two busy processes 6 / 15 ms; first frame 0.5 s after import;
 HalfCheetah 400 MiB.
