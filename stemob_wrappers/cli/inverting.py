@@ -9,7 +9,6 @@ import typer
 
 from stemob_wrappers.cli.options import Device, Overwrite, stem_options
 from stemob_wrappers.config import StemConfig
-from stemob_wrappers.pictures import MAX_PIXELS
 
 
 @stem_options()
@@ -68,8 +67,8 @@ def invert_dataset(
         bool, typer.Option(help="Keep what can be read of a damaged video, and list it.")
     ] = False,
     max_pixels: Annotated[
-        int, typer.Option(min=1, help="Fail pictures that declare more pixels.")
-    ] = MAX_PIXELS,
+        int | None, typer.Option(min=1, help="Fail pictures that declare more; 2^25 if left out.")
+    ] = None,
     overwrite: Overwrite = False,
     verify: Annotated[
         bool, typer.Option(help="Check the result against the source; only that if it is there.")
@@ -77,6 +76,7 @@ def invert_dataset(
 ) -> None:
     """Write a copy of a data set whose camera frames are stem frames; run it again to go on."""
     from stemob_wrappers import datasets
+    from stemob_wrappers.pictures import MAX_PIXELS  # brings OpenCV along
 
     source, target = source or original_file, target or new_file
     if source is None or target is None:
@@ -99,7 +99,7 @@ def invert_dataset(
             device=device,
             dtype=dtype,
             allow_short=allow_short,
-            max_pixels=max_pixels,
+            max_pixels=max_pixels or MAX_PIXELS,
             progress=True,
         )
         typer.echo(str(summary))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import mujoco
 import numpy as np
 
-from stemob_wrappers.envs.simulator import import_robosuite
 from stemob_wrappers.renders.paint import ORBIT_CAMERA
 from stemob_wrappers.renders.stages.poses import GRIP_SITE, bring_to_work, free_objects, stray
+from stemob_wrappers.renders.stages.robosuite import open_task
 from stemob_wrappers.renders.stages.stage import Array, Stage, State, View, jitter, move_to, orbit
 from stemob_wrappers.scene.textures import draw_colour
 
@@ -43,16 +41,7 @@ def crowded_stage(task: str, robot: str, seed: int) -> Stage:
 
     Drawing a state also changes type, size and colour of the strangers in the model.
     """
-    env: Any = import_robosuite().make(
-        task,
-        robots=robot,
-        seed=seed,
-        has_renderer=False,
-        has_offscreen_renderer=False,
-        use_camera_obs=False,
-        hard_reset=False,
-    )
-    spec = mujoco.MjSpec.from_string(env.edit_model_xml(env.model.get_xml()))
+    env, spec = open_task(task, robot, seed)
     add_strangers(spec)
     ground = np.array(getattr(env, "table_offset", [0.0, 0.0, 0.8]), np.float64)
     left: list[State] = []

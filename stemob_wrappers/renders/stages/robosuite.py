@@ -23,8 +23,8 @@ ROBOSUITE_CAMERAS = {
 }
 
 
-def robosuite_stage(task: str, robot: str, seed: int) -> Stage:
-    """A robosuite task with one arm; objects are placed by the task, the arm strays from home."""
+def open_task(task: str, robot: str, seed: int) -> tuple[Any, mujoco.MjSpec]:
+    """A robosuite task that renders nothing itself, and its uncompiled scene."""
     env: Any = import_robosuite().make(
         task,
         robots=robot,
@@ -35,6 +35,12 @@ def robosuite_stage(task: str, robot: str, seed: int) -> Stage:
         hard_reset=False,
     )
     spec = mujoco.MjSpec.from_string(env.edit_model_xml(env.model.get_xml()))
+    return env, spec
+
+
+def robosuite_stage(task: str, robot: str, seed: int) -> Stage:
+    """A robosuite task with one arm; objects are placed by the task, the arm strays from home."""
+    env, spec = open_task(task, robot, seed)
 
     def draw_state(model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> State:
         env.reset()
