@@ -4,12 +4,11 @@ Importing this package registers the ``stemob/…`` environments and loads neith
 robosuite; public names are imported at first use.
 """
 
-import lazy_loader
-
 from stemob_wrappers import envs
+from stemob_wrappers.lazy import attach
 
 __version__ = "0.1.0"
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)
 
 envs.register()

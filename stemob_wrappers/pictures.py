@@ -10,11 +10,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-import PIL.Image
-import simplejpeg
 from numpy.typing import NDArray
+
+from stemob_wrappers.extras import needs
+
+with needs("images"):
+    import cv2
+    import PIL.Image
+    import simplejpeg
 
 from stemob_wrappers.work import whole_file
 

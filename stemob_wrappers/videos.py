@@ -8,9 +8,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import av
 import numpy as np
-from av.error import FFmpegError, InvalidDataError
+
+from stemob_wrappers.extras import needs
+
+with needs("video"):
+    import av
+    from av.error import FFmpegError, InvalidDataError
 
 from stemob_wrappers.pictures import MAX_PIXELS, Image
 from stemob_wrappers.work import whole_file

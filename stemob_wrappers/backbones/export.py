@@ -20,9 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+
+from stemob_wrappers.extras import needs
+
+with needs("train"):
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
 
 from stemob_wrappers.backbones.engines import (
     GRAPH_FILE,

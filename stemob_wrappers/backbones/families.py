@@ -15,6 +15,7 @@ from torch import nn
 
 from stemob_wrappers.backbones.files import current_name, load_part, read_json, require_json
 from stemob_wrappers.backbones.guard import check_finite, check_folder, check_size
+from stemob_wrappers.extras import needs
 
 # Otherwise diffusers tells at every load that accelerate, which is not needed, is missing.
 QUIET = {"low_cpu_mem_usage": False}
@@ -114,7 +115,8 @@ def load_autoencoder(name: str, revision: str | None = None) -> tuple[dict[str, 
             f"{name} has an autoencoder of class {kind}; supported: {', '.join(AUTOENCODERS)}"
         )
     # Imported here: diffusers takes seconds to import, and the embedded backbone needs none of it.
-    import diffusers
+    with needs("diffusers"):
+        import diffusers
 
     return config, _load_network(
         getattr(diffusers, kind), config, name, folder, revision, "autoencoder"
@@ -143,7 +145,8 @@ def _stable_diffusion(name: str, codec: str | None, revision: str | None, denois
     if not denoiser:
         return Parts(autoencoder, None, scheduler, image_size, networks)
 
-    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+    with needs("diffusers"):
+        from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
     unet = _load_network(UNet2DConditionModel, unet_config, name, "unet", revision, "denoiser")
     tokens, embedding, text_encoder = _null_prompt(name, revision)
@@ -171,7 +174,8 @@ def _pixel_ddpm(name: str, codec: str | None, revision: str | None, denoiser: bo
     if not denoiser:
         return Parts(None, None, scheduler, image_size, {})
 
-    from diffusers.models.unets.unet_2d import UNet2DModel
+    with needs("diffusers"):
+        from diffusers.models.unets.unet_2d import UNet2DModel
 
     unet = _load_network(UNet2DModel, config, name, folder, revision, "denoiser")
     adapter = PixelDenoiser(unet, _prediction_type(name, scheduler))
@@ -237,13 +241,8 @@ def _null_prompt(
 
     The embedding is rounded otherwise on another machine; tokens and text encoder identify it.
     """
-    try:
+    with needs("diffusers", f"embedding {name}'s empty prompt (method='ddpm' does without)"):
         from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
-    except ImportError as error:
-        raise ImportError(
-            f"the DDIM methods embed the empty prompt of {name} with transformers, which is not "
-            "installed: pip install 'stemob_wrappers[hub]', or use method='ddpm'"
-        ) from error
     # Without its vocabulary the tokenizer would load all the same, empty.
     require_json(name, ("tokenizer/vocab.json", "tokenizer/tokenizer.json"), revision)
     check_folder(name, "tokenizer")

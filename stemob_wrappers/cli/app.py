@@ -5,7 +5,10 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-import typer
+from stemob_wrappers.extras import needs
+
+with needs("cli"):
+    import typer
 
 from stemob_wrappers.cli.caching import cache_app
 from stemob_wrappers.cli.inverting import invert, invert_dataset, merge_shards

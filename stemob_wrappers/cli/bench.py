@@ -13,8 +13,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
+
+from stemob_wrappers.extras import needs
+
+with needs("cli"):
+    from rich.console import Console
+    from rich.table import Table
 
 from stemob_wrappers.backbones.engines import graph_hindrance, num_threads
 from stemob_wrappers.config import StemConfig

@@ -5,7 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from stemob_wrappers.extras import needs
+
+with needs("cli"):
+    import typer
+
 
 cache_app = typer.Typer(help="Look after a frame cache on disk.", no_args_is_help=True)
 CachePath = Annotated[

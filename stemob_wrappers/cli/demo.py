@@ -10,8 +10,12 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from rich.console import Console
-from rich.table import Table
+
+from stemob_wrappers.extras import needs
+
+with needs("cli"):
+    from rich.console import Console
+    from rich.table import Table
 
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.pictures import Image, grid, write_image

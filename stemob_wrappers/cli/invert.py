@@ -7,8 +7,12 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
-from rich.progress import Progress
+
+from stemob_wrappers.extras import needs
+
+with needs("cli"):
+    from rich.console import Console
+    from rich.progress import Progress
 
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.pictures import IMAGE_SUFFIXES, Image, grid, read_image, write_image

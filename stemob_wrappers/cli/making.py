@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from stemob_wrappers.extras import needs
+
+with needs("cli"):
+    import typer
 
 from stemob_wrappers.cli.options import Device
 

@@ -6,7 +6,10 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-import typer
+from stemob_wrappers.extras import needs
+
+with needs("cli"):
+    import typer
 
 from stemob_wrappers.cli.options import HELP, NAMES, Device, integers, json_object, stem_options
 from stemob_wrappers.config import StemConfig

@@ -9,7 +9,10 @@ import json
 from collections.abc import Callable, Collection
 from typing import Annotated, Any, Literal, get_type_hints
 
-import typer
+from stemob_wrappers.extras import needs
+
+with needs("cli"):
+    import typer
 
 from stemob_wrappers.config import StemConfig
 

@@ -3,6 +3,6 @@
 Names are imported at first use: h5py is an optional dependency.
 """
 
-import lazy_loader
+from stemob_wrappers.lazy import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -28,6 +28,7 @@ from stemob_wrappers.datasets.plan import (
     tidy,
 )
 from stemob_wrappers.datasets.stems import Item, Stems
+from stemob_wrappers.extras import needs
 from stemob_wrappers.pictures import MAX_PIXELS
 from stemob_wrappers.report.contact_sheet import write_contact_sheet
 from stemob_wrappers.stem.provenance import SIDECAR, is_converted, is_hdf5, provenance
@@ -206,14 +207,11 @@ def _open_source(
     if not source.exists():
         raise FileNotFoundError(f"no data set at {source}")
     if source.is_file() and is_hdf5(source):
-        try:
+        with needs("datasets", "an HDF5 data set"):
             import h5py
 
-            from stemob_wrappers.datasets.robomimic.source import RobomimicSource
-        except ImportError as error:
-            raise ImportError(
-                "HDF5 data sets need h5py: pip install 'stemob_wrappers[datasets]'"
-            ) from error
+        from stemob_wrappers.datasets.robomimic.source import RobomimicSource
+
         try:
             h5py.File(source, "r").close()
         except OSError as error:

@@ -13,8 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from stemob_wrappers.extras import needs
+
+with needs("datasets"):
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
 from stemob_wrappers.datasets.plan import DONE, remove
 from stemob_wrappers.datasets.stems import CorruptSourceError, Item, Stems

@@ -8,7 +8,6 @@ the disk before they get their names.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import re
@@ -19,6 +18,14 @@ from typing import Any
 
 from stemob_wrappers.stem.provenance import is_converted, read_provenance, sidecar_of
 from stemob_wrappers.work import sync_to_disk, write_text
+
+try:
+    import fcntl
+except ImportError as error:
+    raise ImportError(
+        "converting a data set needs fcntl.flock, which this platform lacks (Windows): convert it "
+        "on Linux or macOS, or frame by frame with StemPipeline"
+    ) from error
 
 PARTS_SUFFIX = ".parts"
 LOCK, PLAN, DONE, REPLACED = "lock", "plan.json", "done.jsonl", "replaced"

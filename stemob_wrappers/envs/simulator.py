@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import Any
 
 from stemob_wrappers.envs import TASKS
+from stemob_wrappers.extras import needs
 from stemob_wrappers.scene.gl import ensure_gl
 
 # The controllers of robosuite 1.5.2 that can be built by name.
@@ -95,12 +96,8 @@ def import_robosuite() -> ModuleType:
         # robosuite sets the level as it is imported, and complains before that is over.
         logger.addFilter(_is_error)
     try:
-        import robosuite
-    except ImportError as error:
-        raise ImportError(
-            "the stemob/… tasks need robosuite: pip install 'stemob_wrappers[robosuite]' "
-            f"(importing it said: {error})"
-        ) from error
+        with needs("robosuite", "a stemob/… task"):
+            import robosuite
     finally:
         if not configured:
             logger.removeFilter(_is_error)
@@ -121,8 +118,9 @@ def choose_object(simulator: Any) -> None:
 
 
 def _single_arm_robots() -> list[str]:
-    from robosuite.models.robots.robot_model import REGISTERED_ROBOTS
-    from robosuite.robots import ROBOT_CLASS_MAPPING
+    with needs("robosuite"):
+        from robosuite.models.robots.robot_model import REGISTERED_ROBOTS
+        from robosuite.robots import ROBOT_CLASS_MAPPING
 
     return [name for name in ROBOT_CLASS_MAPPING if len(REGISTERED_ROBOTS[name].arms) == 1]
 
@@ -130,9 +128,10 @@ def _single_arm_robots() -> list[str]:
 def _controller_config(robosuite: ModuleType, controller: str | None, robots: str) -> Any:
     if controller is None or controller in COMPOSITE_CONTROLLERS:
         return robosuite.load_composite_controller_config(controller=controller, robot=robots)
-    from robosuite.controllers.composite.composite_controller_factory import (
-        refactor_composite_controller_config,
-    )
+    with needs("robosuite"):
+        from robosuite.controllers.composite.composite_controller_factory import (
+            refactor_composite_controller_config,
+        )
 
     arm = robosuite.load_part_controller_config(default_controller=controller)
     return refactor_composite_controller_config(arm, robots, ["right"])

@@ -14,7 +14,11 @@ from typing import Any
 
 import numpy as np
 from gymnasium.vector import VectorEnv
-from rich.progress import Progress, TaskID
+
+from stemob_wrappers.extras import needs
+
+with needs("report"):
+    from rich.progress import Progress, TaskID
 
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.evaluation.cells import check_cells, short_name

@@ -19,6 +19,7 @@ from stemob_wrappers.evaluation.content import (
     module_content,
     path_content,
 )
+from stemob_wrappers.extras import needs
 from stemob_wrappers.work import digest
 
 Policy = Callable[[Any], Any]
@@ -237,13 +238,9 @@ def _load_sb3(algorithm: str, path: Path) -> Sb3Policy:
         )
     if not path.is_file():
         raise FileNotFoundError(f"no Stable-Baselines3 model at {path}")
-    try:
+    with needs("sb3", f"{algorithm}:{path}"):
         import stable_baselines3
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            f"{algorithm}:{path} needs Stable-Baselines3 ({error}): "
-            "pip install 'stemob_wrappers[sb3]'"
-        ) from error
+
     return Sb3Policy(getattr(stable_baselines3, algorithm).load(path))
 
 

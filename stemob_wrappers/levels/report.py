@@ -7,8 +7,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
+
+from stemob_wrappers.extras import needs
+
+with needs("report"):
+    from rich.console import Console
+    from rich.table import Table
 
 from stemob_wrappers.backbones.folder import read_schedule
 from stemob_wrappers.diffusion.schedule import level_table
@@ -91,7 +95,8 @@ def reasons(rows: Sequence[Row]) -> str:
 
 def write_plot(rows: Sequence[Row], path: Path) -> None:
     """Draw error and convergence over the noise level; needs matplotlib."""
-    from matplotlib.figure import Figure
+    with needs("report"):
+        from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4), layout="constrained")
     errors, ratios = figure.subplots(1, 2)

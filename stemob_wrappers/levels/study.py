@@ -19,8 +19,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import Progress
+
+from stemob_wrappers.extras import needs
+
+with needs("report"):
+    from rich.console import Console
+    from rich.progress import Progress
 
 from stemob_wrappers.augment import Augmentation, colour_jitter, random_conv
 from stemob_wrappers.config import StemConfig

@@ -1,5 +1,5 @@
 """Changes of appearance for MuJoCo scenes and for pixels; names are imported at first use."""
 
-import lazy_loader
+from stemob_wrappers.lazy import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -11,9 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from stemob_wrappers.extras import needs
+
+with needs("images"):
+    import cv2
+
 
 Frame = NDArray[np.uint8]
 Rng = np.random.Generator

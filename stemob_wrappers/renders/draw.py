@@ -9,9 +9,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
+
+from stemob_wrappers.extras import needs
+
+with needs("mujoco"):
+    import mujoco
 
 from stemob_wrappers.perturb.names import SEVERITIES
 from stemob_wrappers.renders.files import Scene

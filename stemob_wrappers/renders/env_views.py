@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import mujoco
 import numpy as np
+
+from stemob_wrappers.extras import needs
+
+with needs("mujoco"):
+    import mujoco
 
 from stemob_wrappers.renders.gbuffer import BufferRenderer, Buffers
 from stemob_wrappers.renders.stages.layouts import draw_layout, grip_site, lay_out

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from concurrent.futures import as_completed
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import track
+from stemob_wrappers.extras import needs
+
+with needs("mujoco"):
+    from rich.console import Console
+    from rich.progress import track
 
 from stemob_wrappers.renders.files import is_done, scene_path, write_scene
 from stemob_wrappers.renders.plans import ScenePlan

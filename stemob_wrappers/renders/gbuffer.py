@@ -10,9 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
+
+from stemob_wrappers.extras import needs
+
+with needs("mujoco"):
+    import mujoco
 
 from stemob_wrappers.renders.stages.stage import View
 

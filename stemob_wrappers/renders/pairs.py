@@ -10,8 +10,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
+
+from stemob_wrappers.extras import needs
+
+with needs("mujoco"):
+    from rich.console import Console
+    from rich.progress import track
 
 from stemob_wrappers.renders.stages.layouts import draw_layout, lay_out, positions
 from stemob_wrappers.scene.gl import ensure_gl

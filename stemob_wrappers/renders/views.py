@@ -17,11 +17,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import Progress
 from safetensors.numpy import save_file
+
+from stemob_wrappers.extras import needs
+
+with needs("mujoco"):
+    import mujoco
+    from rich.progress import Progress
 
 from stemob_wrappers.renders.files import default_scenes_dir
 from stemob_wrappers.renders.gbuffer import BufferRenderer, Buffers, looking_through

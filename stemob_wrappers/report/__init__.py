@@ -2,6 +2,8 @@
 
 import importlib
 
+from stemob_wrappers.extras import needs
+
 PACKAGES = ("jinja2", "matplotlib", "scipy")
 
 
@@ -15,9 +17,5 @@ def check_installed() -> None:
         >>> check_installed()
     """
     for package in PACKAGES:
-        try:
+        with needs("report", "a report"):
             importlib.import_module(package)
-        except ImportError as error:
-            raise ImportError(
-                f"reports need {package} ({error}): pip install 'stemob_wrappers[report]'"
-            ) from error

@@ -7,9 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from stemob_wrappers.extras import needs
+
+with needs("report"):
+    import cv2
 
 from stemob_wrappers.report.render import data_url, write_page
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
+from stemob_wrappers.extras import needs
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -99,10 +101,9 @@ def plot_cells(rows: Sequence[Row], cells: Sequence[str]) -> bytes:
 
 
 def _style() -> AbstractContextManager[None]:
-    try:
+    with needs("report", "a plot"):
         from matplotlib import rc_context
-    except ImportError as error:
-        raise ImportError("plots need matplotlib: pip install 'stemob_wrappers[report]'") from error
+
     return rc_context(_STYLE)
 
 
@@ -123,7 +124,8 @@ def _figure(
     rows: Sequence[Row], columns: int, ratios: Sequence[float] | None = None
 ) -> tuple[Figure, Sequence[Axes]]:
     """Panels side by side that share the conditions, from top to bottom as in the table."""
-    from matplotlib.figure import Figure
+    with needs("report"):
+        from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11.6, 1.15 + 0.36 * len(rows)), layout="constrained")
     panels = figure.subplots(1, columns, sharey=True, squeeze=False, width_ratios=ratios)[0]

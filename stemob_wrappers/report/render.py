@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from stemob_wrappers.extras import needs
+
+with needs("report"):
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from stemob_wrappers.work import whole_file
 

@@ -13,7 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
+
+from stemob_wrappers.extras import needs
+
+with needs("report"):
+    from scipy.stats import binomtest
 
 from stemob_wrappers.report.pairing import CLEAN, Outcomes, Table
 

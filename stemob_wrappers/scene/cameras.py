@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
+
+from stemob_wrappers.extras import needs
+
+with needs("mujoco"):
+    import mujoco
 
 from stemob_wrappers.scene.edit import SceneEdit
 from stemob_wrappers.scene.factor import factor

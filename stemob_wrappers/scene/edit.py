@@ -6,10 +6,14 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import cv2
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
+
+from stemob_wrappers.extras import needs
+
+with needs("mujoco"):
+    import cv2
+    import mujoco
 
 from stemob_wrappers.scene.surfaces import Surfaces
 

@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
-import mujoco
 import numpy as np
+
+from stemob_wrappers.extras import needs
+
+with needs("mujoco"):
+    import cv2
+    import mujoco
 
 from stemob_wrappers.scene.edit import TEXTURE_SIDE, Pixels, SceneEdit
 from stemob_wrappers.scene.factor import Factor, factor

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from stemob_wrappers.extras import needs
+
 QUALITIES = ("fast", "full")
 
 
@@ -56,7 +58,8 @@ class CameraRenderer:
             self._renderer = None
 
     def _open(self, model: Any) -> Any:
-        import mujoco
+        with needs("mujoco"):
+            import mujoco
 
         # The context takes these three from the model when it is made, and never again.
         model.vis.global_.offwidth = self._width

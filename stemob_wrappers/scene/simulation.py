@@ -11,7 +11,10 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-import mujoco
+from stemob_wrappers.extras import needs
+
+with needs("mujoco"):
+    import mujoco
 
 from stemob_wrappers.scene.edit import SceneEdit
 from stemob_wrappers.scene.renderer import CameraRenderer

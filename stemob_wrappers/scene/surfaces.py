@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
+
+from stemob_wrappers.extras import needs
+
+with needs("mujoco"):
+    import mujoco
+
 
 Role = Literal["table", "floor", "wall", "object", "robot"]
 ROLES: tuple[Role, ...] = ("table", "floor", "wall", "object", "robot")

@@ -17,9 +17,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from stemob_wrappers.extras import needs
+
+with needs("images"):
+    import cv2
 
 from stemob_wrappers.splits import SPLITS, Split, draw_seed
 

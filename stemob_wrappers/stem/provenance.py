@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stemob_wrappers import __version__
+from stemob_wrappers.extras import needs
 from stemob_wrappers.stem.identity import fingerprint
 from stemob_wrappers.stem.pipeline import StemPipeline
 from stemob_wrappers.work import write_text
@@ -240,7 +241,8 @@ def open_hdf5(path: Path) -> Any:
     Raises:
         OSError: it is missing, or no HDF5 file.
     """
-    import h5py  # pyright: ignore[reportMissingTypeStubs]
+    with needs("datasets"):
+        import h5py  # pyright: ignore[reportMissingTypeStubs]
 
     try:
         return h5py.File(path, "r")

@@ -16,11 +16,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import Progress, TextColumn, TimeRemainingColumn
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
+
+from stemob_wrappers.extras import needs
+
+with needs("train"):
+    from rich.console import Console
+    from rich.progress import Progress, TextColumn, TimeRemainingColumn
 
 from stemob_wrappers.work import whole_file
 

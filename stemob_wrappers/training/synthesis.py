@@ -11,11 +11,15 @@ from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+
+from stemob_wrappers.extras import needs
+
+with needs("train"):
+    import cv2
 
 from stemob_wrappers.renders.views import ROLES
 from stemob_wrappers.scene.textures import draw_colour, draw_texture

@@ -4,13 +4,13 @@ import importlib
 import inspect
 from typing import Any
 
-import cv2
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 
 from stemob_wrappers.config import FIELDS
+from stemob_wrappers.extras import needs
 from stemob_wrappers.scene.gl import ensure_gl
 from stemob_wrappers.wrappers.spaces import find_images
 
@@ -375,6 +375,9 @@ def _sized(frame: Any, size: int) -> np.ndarray:
         raise TypeError(f"render() must return uint8 [H, W, 3], got {_describe(frame)}.")
     if frame.shape[:2] == (size, size):
         return np.array(frame, order="C")  # the env may draw its next frame into this one
+    with needs("images", "resizing a rendered frame"):
+        import cv2
+
     return cv2.resize(np.ascontiguousarray(frame), (size, size), interpolation=cv2.INTER_AREA)
 
 

@@ -7,19 +7,15 @@ from typing import Any, Unpack
 import numpy as np
 
 from stemob_wrappers.config import StemConfig
+from stemob_wrappers.extras import needs
 from stemob_wrappers.stem.pipeline import StemStats
 from stemob_wrappers.wrappers.episodes import EpisodeKeys
 from stemob_wrappers.wrappers.observation import refuse_robosuite_gym_wrapper
 from stemob_wrappers.wrappers.transform import ObservationTransform, StemOptions, read_options
 
-try:
+with needs("sb3", "StemVecEnv"):
     from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
     from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
-except ModuleNotFoundError as error:
-    raise ImportError(
-        f"stemob_wrappers.wrappers.sb3 needs Stable-Baselines3 ({error}): "
-        "pip install 'stemob_wrappers[sb3]'"
-    ) from error
 
 
 class StemVecEnv(VecEnvWrapper):

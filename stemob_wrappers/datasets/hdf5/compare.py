@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
-import h5py
 import numpy as np
+
+from stemob_wrappers.extras import needs
+
+with needs("datasets"):
+    import h5py
 
 from stemob_wrappers.datasets.hdf5.copy import BLOCK_ROWS, Address, address
 from stemob_wrappers.datasets.hdf5.outside import is_plain

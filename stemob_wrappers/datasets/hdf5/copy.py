@@ -8,9 +8,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, TypeAlias
 
-import h5py
-import h5py.h5o
 import numpy as np
+
+from stemob_wrappers.extras import needs
+
+with needs("datasets"):
+    import h5py
+    import h5py.h5o
 
 from stemob_wrappers.datasets.hdf5.outside import is_plain, outside_files
 

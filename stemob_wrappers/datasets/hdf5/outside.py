@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import h5py
+from stemob_wrappers.extras import needs
+
+with needs("datasets"):
+    import h5py
 
 
 def is_plain(item: Any) -> bool:

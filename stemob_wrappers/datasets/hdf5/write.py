@@ -7,7 +7,10 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import h5py
+from stemob_wrappers.extras import needs
+
+with needs("datasets"):
+    import h5py
 
 
 @contextlib.contextmanager

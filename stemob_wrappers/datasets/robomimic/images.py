@@ -6,9 +6,13 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
+
+from stemob_wrappers.extras import needs
+
+with needs("datasets"):
+    import h5py
 
 from stemob_wrappers.datasets.hdf5.copy import Address, address
 from stemob_wrappers.datasets.stems import CorruptSourceError, Item, Stems

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from stemob_wrappers.extras import needs
 from stemob_wrappers.stem.provenance import PREFIX, read_provenance, write_attributes
 from stemob_wrappers.work import whole_file
 
@@ -41,7 +42,8 @@ def merge_shards(
         >>> merge_shards("stem.hdf5", ["stem-0.hdf5", "stem-1.hdf5"])
         []
     """
-    import h5py
+    with needs("datasets"):
+        import h5py
 
     from stemob_wrappers.datasets.hdf5.copy import copy_tree, create_group_like
     from stemob_wrappers.datasets.hdf5.write import new_file

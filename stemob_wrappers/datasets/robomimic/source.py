@@ -13,9 +13,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
+
+from stemob_wrappers.extras import needs
+
+with needs("datasets"):
+    import h5py
 
 from stemob_wrappers.datasets.hdf5.copy import (
     address,

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import h5py
+from stemob_wrappers.extras import needs
+
+with needs("datasets"):
+    import h5py
 
 from stemob_wrappers.datasets.hdf5.outside import outside_files
 from stemob_wrappers.datasets.robomimic.images import (

@@ -7,8 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
+
+from stemob_wrappers.extras import needs
+
+with needs("datasets"):
+    import h5py
 
 from stemob_wrappers.datasets.hdf5.compare import compare_trees
 from stemob_wrappers.datasets.robomimic.images import UNREADABLE, row_names

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import mujoco
 import numpy as np
+
+from stemob_wrappers.extras import needs
+
+with needs("mujoco"):
+    import mujoco
 
 from stemob_wrappers.renders.paint import ORBIT_CAMERA
 from stemob_wrappers.renders.stages.poses import GRIP_SITE, bring_to_work, free_objects, stray

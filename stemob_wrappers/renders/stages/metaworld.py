@@ -9,8 +9,12 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-import mujoco
 import numpy as np
+
+from stemob_wrappers.extras import needs
+
+with needs("mujoco"):
+    import mujoco
 
 from stemob_wrappers.renders.stages.crowded import (
     STRANGER,

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import mujoco
 import numpy as np
+
+from stemob_wrappers.extras import needs
+
+with needs("mujoco"):
+    import mujoco
 
 from stemob_wrappers.renders.stages.stage import Array, move_to
 from stemob_wrappers.scene.textures import draw_colour

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import mujoco
 import numpy as np
+
+from stemob_wrappers.extras import needs
+
+with needs("mujoco"):
+    import mujoco
 
 from stemob_wrappers.envs.simulator import import_robosuite
 from stemob_wrappers.renders.paint import ORBIT_CAMERA

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import mujoco
 import numpy as np
+
+from stemob_wrappers.extras import needs
+
+with needs("mujoco"):
+    import mujoco
 
 from stemob_wrappers.renders.stages.stage import Array, Stage, State, move_to, orbit
 from stemob_wrappers.scene.textures import draw_colour

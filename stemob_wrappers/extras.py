@@ -1,0 +1,36 @@
+"""Optional packages: a missing one is named together with the line that installs it."""
+
+import contextlib
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def needs(extra: str, purpose: str = "this") -> Iterator[None]:
+    """Import optional packages in the block; a missing one names the extra that brings it.
+
+    Args:
+        extra: an optional dependency in pyproject.toml, such as ``"datasets"``.
+        purpose: what needs the package, as the error says it.
+
+    Raises:
+        ModuleNotFoundError: a package is missing. What goes wrong inside one that is installed is
+            raised as it is.
+
+    Example:
+        >>> with needs("datasets", "reading a HDF5 file"):
+        ...     import no_such_package
+        Traceback (most recent call last):
+        ModuleNotFoundError: reading a HDF5 file needs no_such_package, which is not installed: pip
+        install 'stemob_wrappers[datasets]'
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if " needs " in str(error) or error.name is None:  # said already, by what it imports
+            raise
+        package = error.name.partition(".")[0]
+        raise ModuleNotFoundError(
+            f"{purpose} needs {package}, which is not installed: "
+            f"pip install 'stemob_wrappers[{extra}]'",
+            name=package,
+        ) from error
