@@ -127,7 +127,9 @@ class FlowSchedule:
         if dynamic:
             kind, shift = fields["time_shift_type"], fields["max_shift"]
             if kind not in ("exponential", "linear"):
-                raise ValueError(f"time_shift_type must be exponential or linear, received {kind!r}")
+                raise ValueError(
+                    f"time_shift_type must be exponential or linear, received {kind!r}"
+                )
         _check_number("num_train_timesteps", total, 1, MAX_TIMESTEPS)
         _check_number("max_shift" if dynamic else "shift", shift, 0, 100)
         if dynamic and kind == "exponential":
