@@ -45,7 +45,7 @@ def at_level(
     named = {name: value for name, value in given.items() if value is not None}
     if len(named) != 1:
         raise ValueError(
-            f"name one of timestep, alpha_bar, snr and sigma, received {named or 'none'}"
+            f"name one of timestep, alpha_bar and snr, or sigma, received {named or 'none'}"
         )
     (name, value), schedule = named.popitem(), read_schedule(config.backbone, config.revision)
     if name == "timestep" and not 0 <= value < schedule.num_train_timesteps:
