@@ -25,7 +25,7 @@ def codec_kl(**changes: Any) -> Any:
 def codec_dc() -> Any:
     """An autoencoder of Sana's kind: 32 channels, stride 4."""
     torch.manual_seed(0)
-    sides = {"block_out_channels": (8, 8, 16), "layers_per_block": (1, 1, 1)}
+    sides = {"block_out_channels": (8, 16, 32), "layers_per_block": (1, 1, 1)}
     both = {f"{side}_{k}": v for side in ("encoder", "decoder") for k, v in sides.items()}
     scales = {f"{side}_qkv_multiscales": ((), (), ()) for side in ("encoder", "decoder")}
     codec = diffusers.AutoencoderDC(
@@ -227,9 +227,9 @@ def pixart(kind: str = "PixArtAlphaPipeline") -> Any:
     torch.manual_seed(0)
     transformer = diffusers.PixArtTransformer2DModel(
         num_attention_heads=2,
-        attention_head_dim=8,
+        attention_head_dim=12,  # width: a multiple of 3, as its size's embedding
         num_layers=1,
-        cross_attention_dim=16,
+        cross_attention_dim=24,
         caption_channels=WIDTH,
         # Its class tells alpha's largest model, which hears of the image's size, by its 128 cells.
         sample_size=128 if kind == "PixArtAlphaPipeline" else 8,
