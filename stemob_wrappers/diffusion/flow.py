@@ -123,9 +123,9 @@ class FlowSchedule:
         """
         fields = flow_fields(config, even)
         total, shift = fields["num_train_timesteps"], fields["shift"]
-        dynamic = bool(fields["use_dynamic_shifting"])
+        dynamic, kind = bool(fields["use_dynamic_shifting"]), fields["time_shift_type"]
         if dynamic:
-            kind, shift = fields["time_shift_type"], fields["max_shift"]
+            shift = fields["max_shift"]
             if kind not in ("exponential", "linear"):
                 raise ValueError(
                     f"time_shift_type must be exponential or linear, received {kind!r}"

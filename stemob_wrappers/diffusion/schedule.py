@@ -148,14 +148,14 @@ class NoiseSchedule:
             return None
         return int(self.timesteps(num_steps)[inversion_steps - 1])
 
-    def alpha_bar(self, timestep: int | None) -> float:
+    def alpha_bar(self, timestep: float | None) -> float:
         """Return the share of signal variance left at a timestep; 1.0 where no noise was added.
 
         Example:
             >>> NoiseSchedule.from_config(SD_SCHEDULE).alpha_bar(None)
             1.0
         """
-        return 1.0 if timestep is None else float(self.alpha_bars[timestep])
+        return 1.0 if timestep is None else float(self.alpha_bars[int(timestep)])
 
     def describe(self) -> str:
         """Return what decides the noise levels, as text that is the same on every machine.

@@ -107,6 +107,10 @@ def latent_parts(model: Model, part: str, packed: int = 1, flow: bool = False) -
         ValueError: a codec that does not fit the denoiser, or an unsupported schedule.
         OSError: a part that is missing, not downloaded, truncated or corrupt.
     """
+    # A revision names a commit of the backbone, not of another model's autoencoder.
+    revision = None if model.codec else model.revision
+    config, autoencoder = load_autoencoder(model.codec or model.name, revision)
+    codec = wrap_autoencoder(autoencoder)
     schedule = schedule_of(model.scheduler, model.even)
     if flow and not isinstance(schedule, FlowSchedule):
         raise ValueError(
@@ -114,10 +118,6 @@ def latent_parts(model: Model, part: str, packed: int = 1, flow: bool = False) -
             f"a {model.scheduler.get('_class_name')}; save it with a flow-matching one, such as "
             "FlowMatchEulerDiscreteScheduler with the shift that it was trained with"
         )
-    # A revision names a commit of the backbone, not of another model's autoencoder.
-    revision = None if model.codec else model.revision
-    config, autoencoder = load_autoencoder(model.codec or model.name, revision)
-    codec = wrap_autoencoder(autoencoder)
     network = model.config(part)
     own_channels = network.get("in_channels", codec.channels * packed) // packed
     if own_channels != codec.channels:

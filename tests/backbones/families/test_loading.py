@@ -8,11 +8,11 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import numpy as np
 import pytest
 import tiny_families
 import tiny_models
+from tiny_families import diffusers
 
 from stemob_wrappers import StemConfig, StemPipeline
 from stemob_wrappers.backbones.load import load_backbone

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import numpy as np
 import pytest
 import tiny_families
 import torch
+from tiny_families import diffusers
 
 from stemob_wrappers import StemConfig, StemPipeline
 from stemob_wrappers.backbones.families import flux
