@@ -34,7 +34,7 @@ def print_table(backbones: Sequence[str], num_steps: int = 50) -> None:
     for backbone in backbones:
         table = Table("inversion_steps", "timestep", "alpha_bar", "SNR", title=backbone)
         for level in level_table(read_schedule(backbone), num_steps):
-            timestep = "-" if level.timestep is None else str(level.timestep)
+            timestep = "-" if level.timestep is None else f"{level.timestep:.4g}"
             cells = (timestep, f"{level.alpha_bar:.4f}", f"{level.snr:.3g}")
             table.add_row(str(level.inversion_steps), *cells)
         Console().print(table)

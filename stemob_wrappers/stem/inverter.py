@@ -18,6 +18,7 @@ from stemob_wrappers.backbones.engines import torch_threads
 from stemob_wrappers.backbones.load import Backbone, load_backbone
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.diffusion import inversion
+from stemob_wrappers.diffusion.flow import FlowSchedule, sigma_at
 from stemob_wrappers.stem.frames import round_up
 
 # How much of the whole process ddim-warm covers with forward noise (arXiv 2410.23530).
@@ -180,6 +181,8 @@ class FrameInverter:
     def _invert(self, latents: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         config, schedule, denoiser = self.config, self.backbone.schedule, self.backbone.denoiser
         if config.method == "ddpm":
+            if isinstance(schedule, FlowSchedule):
+                return inversion.flow(latents, noise, sigma_at(self.alpha_bar))
             return inversion.ddpm(latents, noise, self.alpha_bar)
         steps = schedule.climb(config.num_steps, config.inversion_steps)
         if config.method == "ddim":
