@@ -5,12 +5,17 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self, TypedDict
+from typing import Any, Literal, Self, TypedDict, get_args
 
-METHODS = ("ddpm", "ddim", "ddim-renoise", "ddim-fixed-point", "ddim-warm")
-NOISE_POLICIES = ("frame", "fixed", "episode", "fresh")
+from stemob_wrappers.made_by import read_all
+
+Method = Literal["ddpm", "ddim", "ddim-renoise", "ddim-fixed-point", "ddim-warm"]
+NoisePolicy = Literal["frame", "fixed", "episode", "fresh"]
+METHODS: tuple[Method, ...] = get_args(Method)
+NOISE_POLICIES: tuple[NoisePolicy, ...] = get_args(NoisePolicy)
 
 
 @dataclass(frozen=True)
@@ -46,10 +51,10 @@ class StemConfig:
     """
 
     backbone: str = "embedded"
-    method: str = "ddpm"
+    method: Method = "ddpm"
     num_steps: int = 50
     inversion_steps: int = 5
-    noise: str = "frame"
+    noise: NoisePolicy = "frame"
     seed: int = 0
     codec: str | None = None
     revision: str | None = None
@@ -75,7 +80,7 @@ class StemConfig:
             _require_int("resolution", self.resolution, 8, 4096)
 
     @classmethod
-    def original(cls, method: str = "ddpm", **fields: Any) -> Self:
+    def original(cls, method: Method = "ddpm", **fields: Any) -> Self:
         """Return the operator of the paper's authors, to the letter.
 
         50 steps, 15 of them climbed, new noise at every call; posterior mode, nearest-neighbour
@@ -105,6 +110,38 @@ class StemConfig:
             "resolution": "model" if method == "ddpm" else 256,
         }
         return cls.from_dict({**theirs, **fields})
+
+    @classmethod
+    def from_dataset(cls, path: str | os.PathLike[str]) -> Self:
+        """Return the config that the frames of a converted data set were made with.
+
+        Of a data set with several noise draws it is that of the first, as for ``expect``.
+
+        Args:
+            path: what ``invert_dataset`` wrote: an HDF5 file (robomimic, MimicGen), a folder of
+                pictures and videos, or a video; or a folder of data sets that were made alike.
+
+        Raises:
+            FileNotFoundError: nothing is there.
+            ValueError: raw frames, or data sets of several configs.
+
+        Example:
+            >>> from stemob_wrappers.pictures import Path, np, write_image
+            >>> from stemob_wrappers.datasets import invert_dataset
+            >>> write_image(Path("frames/0.png"), np.zeros((16, 16, 3), np.uint8))
+            >>> _ = invert_dataset("frames", "stem", StemConfig(inversion_steps=3))
+            >>> StemConfig.from_dataset("stem").inversion_steps
+            3
+        """
+        made_by = {name: found["config"] for name, found in read_all(path).items()}
+        configs = {name: cls.from_dict(fields) for name, fields in made_by.items()}
+        if len(set(configs.values())) > 1:
+            several = "; ".join(f"{name.name}: {c.to_json()}" for name, c in configs.items())
+            raise ValueError(
+                f"{path} holds data sets of several configs ({several}): name one of them, or "
+                "convert them alike"
+            )
+        return next(iter(configs.values()))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as a plain dict of JSON values.
@@ -177,10 +214,10 @@ class ConfigFields(TypedDict, total=False):
     """The fields of StemConfig as keyword arguments, for type checkers."""
 
     backbone: str
-    method: str
+    method: Method
     num_steps: int
     inversion_steps: int
-    noise: str
+    noise: NoisePolicy
     seed: int
     codec: str | None
     revision: str | None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import typer
 
 from stemob_wrappers.cli.options import HELP, NAMES, Device, integers, json_object, stem_options
-from stemob_wrappers.config import StemConfig
+from stemob_wrappers.config import Method, NoisePolicy, StemConfig
 
 
 def levels(
@@ -60,8 +60,8 @@ def levels(
         env_id=env,
         folders=folders,
         backbones=backbones,
-        methods=tuple(method or ["ddpm"]),
-        noises=tuple(noise or ["frame", "fixed"]),
+        methods=cast(tuple[Method, ...], tuple(method or ["ddpm"])),  # the config checks
+        noises=cast(tuple[NoisePolicy, ...], tuple(noise or ["frame", "fixed"])),
         steps=integers("--steps", steps),
         num_steps=num_steps,
         states=states,

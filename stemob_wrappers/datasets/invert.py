@@ -28,9 +28,10 @@ from stemob_wrappers.datasets.plan import (
     tidy,
 )
 from stemob_wrappers.datasets.stems import Item, Stems
+from stemob_wrappers.made_by import SIDECAR, is_converted, is_hdf5
 from stemob_wrappers.pictures import MAX_PIXELS
 from stemob_wrappers.report.contact_sheet import write_contact_sheet
-from stemob_wrappers.stem.provenance import SIDECAR, is_converted, is_hdf5, provenance
+from stemob_wrappers.stem.provenance import provenance
 
 
 def invert_dataset(

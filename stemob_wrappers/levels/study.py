@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from stemob_wrappers.augment import Augmentation, colour_jitter, random_conv
-from stemob_wrappers.config import StemConfig
+from stemob_wrappers.config import Method, NoisePolicy, StemConfig
 from stemob_wrappers.diffusion.noise import draw_noise, noise_key
 from stemob_wrappers.levels.probe import reading_errors
 from stemob_wrappers.levels.rows import Row, read_rows, write_rows
@@ -74,8 +74,8 @@ class Study:
     env_id: str | None = None
     folders: tuple[str, str] | None = None
     backbones: tuple[str, ...] = ("embedded",)
-    methods: tuple[str, ...] = ("ddpm",)
-    noises: tuple[str, ...] = ("frame", "fixed")
+    methods: tuple[Method, ...] = ("ddpm",)
+    noises: tuple[NoisePolicy, ...] = ("frame", "fixed")
     steps: tuple[int, ...] = (0, 3, 5, 10, 15, 25)
     num_steps: int = 50
     states: int = 600
