@@ -41,8 +41,8 @@ SINGLE: tuple[ConditionSpec, ...] = (
     ConditionSpec("raw"),
     ConditionSpec(STEM, STEM, STEM),
     ConditionSpec(CANONICAL, CANONICAL, CANONICAL),
-    ConditionSpec(f"{STEM} (test only)", None, STEM),
-    ConditionSpec(f"{STEM} (train only)", STEM, None),
+    ConditionSpec(f"raw (test {STEM})", None, STEM),
+    ConditionSpec(f"{STEM} (test raw)", STEM, None),
     *(ConditionSpec(name, augment=name) for name in AUGMENTATIONS),
     ConditionSpec("random appearance", appearance="train"),
 )

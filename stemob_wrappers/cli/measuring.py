@@ -88,8 +88,18 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="Folder for results and report.")],
     condition: Annotated[
         list[str] | None,
-        typer.Option(help="raw, or a backbone; repeat. Without any: raw and embedded."),
+        typer.Option(
+            help="raw, or a backbone; repeat. Without any: the frames that the policy learned "
+            "from; raw and embedded if it does not tell."
+        ),
     ] = None,
+    allow_mismatch: Annotated[
+        bool,
+        typer.Option(
+            "--allow-mismatch",
+            help="Test policies on other frames than they learned from, too, in rows that say so.",
+        ),
+    ] = False,
     arm: Annotated[list[str] | None, typer.Option(hidden=True)] = None,  # its former name
     suite: Annotated[
         str, typer.Option(help="all, or groups such as lighting,texture, by commas.")
@@ -120,12 +130,12 @@ def evaluate(
 ) -> None:
     """Compare how much success policies keep under visual change; run it again to go on."""
     from stemob_wrappers import evaluation
-    from stemob_wrappers.evaluation.policies import cross
+    from stemob_wrappers.evaluation.learned import cross
     from stemob_wrappers.report.page import write_report
 
-    stems = [*(condition or []), *(arm or [])] or ["raw", "embedded"]
+    stems = [*(condition or []), *(arm or [])] or None
     results = evaluation.evaluate(
-        cross(policy, stems, config),
+        cross(policy, stems, config, allow_mismatch=allow_mismatch),
         env,
         suite=suite.split(","),
         severities=severity or [4],

@@ -20,6 +20,7 @@ from stemob_wrappers.config import StemConfig
 from stemob_wrappers.evaluation.cells import SuiteLike, choose_cells, episode_seeds
 from stemob_wrappers.evaluation.content import contents_of
 from stemob_wrappers.evaluation.jobs import Runner
+from stemob_wrappers.evaluation.learned import as_tested
 from stemob_wrappers.evaluation.policies import Condition
 from stemob_wrappers.evaluation.results import Results
 from stemob_wrappers.report import check_installed
@@ -54,6 +55,10 @@ def evaluate(
     list of episodes. Each finished cell is written to ``out`` at once: the same call goes on where
     one was stopped, and its results differ in nothing but timings and provenance from those of a
     run that was not. A policy whose code, or what it loads, has changed since is played again.
+
+    A policy that tells what it learned from (its ``learned_from``, as those of ``experiments`` and
+    models of Stable-Baselines3 saved under `StemVecEnv` have it) is tested on the same frames, or,
+    if its condition allows a mismatch, in a row whose name says on what.
 
     Writes ``results.json``, ``results.csv`` (one row an episode) and pictures of every cell, from
     which `report.write_report` makes one page.
@@ -107,8 +112,11 @@ def evaluate(
     _check_plain(env_kwargs)
     cells = choose_cells(suite, severities)
     fingerprints = _fingerprints(conditions, device)
-    for condition in conditions:
-        condition.load()  # one that cannot be loaded is named now, not after hours
+    # A policy that cannot be loaded, or learned from other frames, is named now, not after hours.
+    tested = [as_tested(c, c.load(), c.stem and fingerprints[c.stem]) for c in conditions]
+    first = [c.name for c in conditions].index(reference or conditions[0].name)
+    conditions, reference = tested, tested[first].name
+    _check_distinct(conditions)
     with _bar(progress) as bar:
         runner = Runner(
             folder=Path(out),
@@ -125,7 +133,6 @@ def evaluate(
         )
         finished = runner.run(tasks, conditions)
     records = [record for record, _ in finished]
-    reference = reference or conditions[0].name
     content = {
         "format": FORMAT,
         "reference": reference,
@@ -173,13 +180,7 @@ def _check(
         raise ValueError(f"num_envs must be 1 or more, received {num_envs}")
     if reference is not None and reference not in names:
         raise ValueError(f"reference must be one of {', '.join(names)}; received {reference!r}")
-    keys = [(condition.name, condition.training_seed, condition.task) for condition in conditions]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise ValueError(
-                f"condition {key[0]!r} is there twice with training seed {key[1]} and task "
-                f"{key[2]}; give each its own name, or its training seed"
-            )
+    _check_distinct(conditions)
     for condition in conditions:
         if condition.task is not None and condition.task not in tasks:
             raise ValueError(
@@ -189,6 +190,16 @@ def _check(
     for task in tasks:
         if not any(condition.task in (None, task) for condition in conditions):
             raise ValueError(f"no condition is for {task}; leave it out or give a condition for it")
+
+
+def _check_distinct(conditions: Sequence[Condition]) -> None:
+    keys = [(condition.name, condition.training_seed, condition.task) for condition in conditions]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise ValueError(
+                f"condition {key[0]!r} is there twice with training seed {key[1]} and task "
+                f"{key[2]}; give each its own name, or its training seed"
+            )
 
 
 def _by_task(env_kwargs: dict[str, Any], tasks: Sequence[str]) -> dict[str, dict[str, Any]]:

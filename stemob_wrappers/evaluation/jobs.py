@@ -18,6 +18,7 @@ from rich.progress import Progress, TaskID
 
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.evaluation.cells import check_cells, short_name
+from stemob_wrappers.evaluation.learned import keys_for
 from stemob_wrappers.evaluation.policies import RAW, Condition
 from stemob_wrappers.evaluation.results import CellFiles, Record, digest_of
 from stemob_wrappers.evaluation.rollouts import open_vector_env, play
@@ -137,6 +138,7 @@ class Runner:
                 policy,
                 self.seeds,
                 stem=condition.stem,
+                keys=keys_for(policy, venv.single_observation_space),
                 device=self.device,
                 success_return=self.success_return,
                 each_episode=self._advance,

@@ -86,6 +86,7 @@ def play(
     seeds: Sequence[int],
     *,
     stem: StemConfig | None = None,
+    keys: Sequence[str] | None = None,
     device: str | None = None,
     success_return: float | None = None,
     each_episode: Callable[[], None] | None = None,
@@ -100,6 +101,7 @@ def play(
         policy: from batches of observations to actions.
         seeds: the reset seed of each episode.
         stem: what the observations go through; None leaves them raw.
+        keys: names of the images that do; None for all.
         device: where the stem's backbone runs.
         success_return: an episode succeeds if its return reaches this; None asks the env's
             ``info["success"]`` (or ``"is_success"``) at the episode's last step.
@@ -112,9 +114,8 @@ def play(
 
     started = time.perf_counter()
     inner = Stopwatch(venv)
-    outer = Stopwatch(
-        inner if stem is None else StemObservation(inner, stem, cache=False, device=device)
-    )
+    run: Any = {"keys": keys, "cache": False, "device": device}
+    outer = Stopwatch(inner if stem is None else StemObservation(inner, stem, **run))
     table = Episodes([False] * len(seeds), [0] * len(seeds), [0.0] * len(seeds))
     waiting = [list(range(row, len(seeds), venv.num_envs)) for row in range(venv.num_envs)]
     current: list[int | None] = [queue.pop(0) if queue else None for queue in waiting]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, Unpack
 
 import numpy as np
@@ -32,7 +33,8 @@ class StemVecEnv(VecEnvWrapper):
 
     Where it stands among SB3's wrappers: inside VecFrameStack, whose black first frames are no
     frames of the env; on either side of VecTransposeImage, which SB3's algorithms add by
-    themselves. Evaluation envs need the same wrapper with the same config.
+    themselves. Evaluation envs need the same wrapper with the same config: a model that was trained
+    under it keeps its fingerprint, and `stemob_wrappers.evaluation` sees to it.
 
     Args:
         venv: the VecEnv to wrap.
@@ -70,7 +72,10 @@ class StemVecEnv(VecEnvWrapper):
             self.config,
             **given,
         )
-        super().__init__(venv, observation_space=self._transform.observation_space)
+        # All that SB3 saves of an env and no other wrapper replaces: the model keeps what it saw.
+        action_space: Any = copy.deepcopy(venv.action_space)
+        action_space.learned_from = self._transform.learned_from
+        super().__init__(venv, self._transform.observation_space, action_space)
         self._episodes = EpisodeKeys(self.num_envs)
 
     @property

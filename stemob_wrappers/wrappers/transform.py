@@ -138,6 +138,18 @@ class ObservationTransform:
         """What the pipeline of each touched key has done so far."""
         return {key: pipeline.stats for key, pipeline in self.pipelines.items()}
 
+    @property
+    def learned_from(self) -> dict[str, Any]:
+        """What a policy keeps that learns from these observations; see `made_by.learned_from`."""
+        fingerprints = {key: pipeline.fingerprint for key, pipeline in self.pipelines.items()}
+        pipeline, *others = self.pipelines.values()
+        alike = all(other.fingerprint == pipeline.fingerprint for other in others)
+        return {
+            "fingerprint": pipeline.fingerprint if alike else fingerprints,
+            "config": pipeline.config.to_dict() if alike else None,
+            "converted": list(self.pipelines),
+        }
+
     def __call__(self, parts: Sequence[tuple[Any, Sequence[bytes]]]) -> list[Any]:
         """Transform several observations, all their frames of one size in one pipeline call.
 
