@@ -14,6 +14,8 @@ from stemob_wrappers.made_by import read_all
 
 Method = Literal["ddpm", "ddim", "ddim-renoise", "ddim-fixed-point", "ddim-warm"]
 NoisePolicy = Literal["frame", "fixed", "episode", "fresh"]
+Aspect = Literal["keep", "crop", "stretch"]
+Output = Literal["frame", "small"]
 METHODS: tuple[Method, ...] = get_args(Method)
 NOISE_POLICIES: tuple[NoisePolicy, ...] = get_args(NoisePolicy)
 
@@ -39,6 +41,13 @@ class StemConfig:
             authors' way instead: resized to a square of that many pixels, or of the size that the
             backbone was trained at, and back, by nearest neighbour (the pixel at
             ``floor(i * scale)``), and truncated, not rounded, to uint8.
+        resize: (height, width) that larger frames are shrunk to first, by area averaging, or None.
+            480 x 640 pixels cost 25 times as much as 96 x 128. Not together with ``resolution``,
+            which is the authors' arithmetic, to the byte, and enlarges too.
+        aspect: with ``resize``, ``"keep"`` makes the frame as large as fits into it, ``"crop"``
+            cuts the middle out that has its aspect ratio, ``"stretch"`` has neither.
+        output: with ``resize``, the stem frame is given back at the size of the ``"frame"``, by
+            nearest neighbour, or as the ``"small"`` one that it was made as.
 
     Raises:
         ValueError: a field has a value that cannot be used; the message says which can.
@@ -59,6 +68,9 @@ class StemConfig:
     codec: str | None = None
     revision: str | None = None
     resolution: int | Literal["model"] | None = None
+    resize: tuple[int, int] | None = None
+    aspect: Aspect = "keep"
+    output: Output = "frame"
 
     def __post_init__(self) -> None:
         _require_text("backbone", self.backbone)
@@ -78,6 +90,29 @@ class StemConfig:
             _require_text("revision", self.revision)
         if self.resolution not in (None, "model"):
             _require_int("resolution", self.resolution, 8, 4096)
+        _require_choice("aspect", self.aspect, get_args(Aspect))
+        _require_choice("output", self.output, get_args(Output))
+        self._check_resize()
+
+    def _check_resize(self) -> None:
+        if self.resize is None:
+            if (self.aspect, self.output) != ("keep", "frame"):
+                raise ValueError("aspect and output say how to resize: give resize=(height, width)")
+            return
+        if not isinstance(self.resize, tuple | list) or len(self.resize) != 2:
+            raise TypeError(f"resize must be (height, width), received {self.resize!r}")
+        object.__setattr__(self, "resize", tuple(self.resize))  # JSON has lists
+        for side in self.resize:
+            _require_int("each side of resize", side, 8, 4096)
+        if self.resolution is not None:
+            raise ValueError(
+                "resize and resolution both say at which size frames are inverted; leave one None"
+            )
+        if self.aspect == "crop" and self.output == "frame":
+            raise ValueError(
+                "a cropped frame has no pixels for the rest of the whole one: with aspect='crop' "
+                "take output='small'"
+            )
 
     @classmethod
     def original(cls, method: Method = "ddpm", **fields: Any) -> Self:
@@ -144,13 +179,20 @@ class StemConfig:
         return next(iter(configs.values()))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as a plain dict of JSON values.
+        """Return the fields as a plain dict of JSON values; without ``resize``, none about that.
+
+        So configs, and their fingerprints, are those of versions that could not resize.
 
         Example:
             >>> StemConfig().to_dict()["method"]
             'ddpm'
         """
-        return dataclasses.asdict(self)
+        fields = dataclasses.asdict(self)
+        if self.resize is None:
+            del fields["resize"], fields["aspect"], fields["output"]
+        else:
+            fields["resize"] = list(self.resize)
+        return fields
 
     def to_json(self) -> str:
         """Return the fields as one line of JSON with sorted keys.
@@ -222,6 +264,9 @@ class ConfigFields(TypedDict, total=False):
     codec: str | None
     revision: str | None
     resolution: int | Literal["model"] | None
+    resize: tuple[int, int] | None
+    aspect: Aspect
+    output: Output
 
 
 FIELDS = tuple(field.name for field in dataclasses.fields(StemConfig))

@@ -127,6 +127,7 @@ def _stable_diffusion(name: str, codec: str | None, revision: str | None, denois
     config, autoencoder = load_autoencoder(codec or name, None if codec else revision)
     networks = {"vae": (config, autoencoder)}
     scheduler = _scheduler_config(name, revision)
+    _check_discrete(name, scheduler)
     fields: Any = autoencoder.config
     channels = fields.latent_channels
     found = read_json(name, ("unet/config.json",), revision)
@@ -150,6 +151,16 @@ def _stable_diffusion(name: str, codec: str | None, revision: str | None, denois
     networks |= {"unet": (unet_config, unet), "text_encoder": text_encoder}
     adapter = PromptedDenoiser(unet, embedding, _prediction_type(name, scheduler))
     return Parts(autoencoder, adapter, scheduler, image_size, networks, tokens)
+
+
+def _check_discrete(name: str, scheduler: dict[str, Any]) -> None:
+    """Raise for a scheduler that has no betas: its model would run on default ones in silence."""
+    kind = str(scheduler.get("_class_name", ""))
+    if kind.startswith(("FlowMatch", "EDM")):
+        raise ValueError(
+            f"{name} has the scheduler {kind}, whose noise levels are no table of betas; Stable "
+            "Diffusion models have a discrete one, such as DDIMScheduler"
+        )
 
 
 def _pixel_ddpm(name: str, codec: str | None, revision: str | None, denoiser: bool) -> Parts:

@@ -100,6 +100,10 @@ def invert_dataset(
         1
     """
     config, source, target = as_config(config), Path(source), Path(target)
+    if config.output == "small":
+        raise ValueError(
+            "frames of a data set keep their size: take output='frame', for the env too"
+        )
     _check_arguments(draws, workers, batch_size, shard, num_trajs, max_pixels)
     _check_places(source, target)
     hdf5_only = {"keys": keys, "filter_key": filter_key, "num_trajs": num_trajs}

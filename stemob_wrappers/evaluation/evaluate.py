@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import json
 import os
@@ -73,7 +74,7 @@ def evaluate(
         seed: of the episodes.
         split: "test" for results that are reported; "dev" for choosing settings. Textures, looks
             and reset seeds of the two have nothing in common.
-        num_envs: worker processes.
+        num_envs: worker processes; one env runs in this process.
         env_kwargs: arguments of `gymnasium.make` for all envs, or a dict of such by env id.
         out: folder for results, finished cells and pictures.
         depends: files and folders that decide what the policies do, beside their source files and
@@ -88,6 +89,7 @@ def evaluate(
         ValueError: no conditions, two of them alike, none for an env, an env that lacks what a cell
             changes, an unknown name, a number out of range, or a policy, backbone or env that does
             not fit. Finished cells are kept.
+        RuntimeError: a script calls this without a ``__main__`` guard, for worker processes.
         ImportError: a policy that cannot be loaded, or a package is missing that reports need.
         OSError: a policy or backbone that cannot be loaded, or nothing at a path of ``depends``.
         gymnasium.error.Error: an unknown env.
@@ -105,6 +107,8 @@ def evaluate(
         {'value': 1.0, 'low': 1.0, 'high': 1.0}
     """
     check_installed()
+    if num_envs > 1:
+        _check_guarded()
     started = datetime.now(UTC).isoformat(timespec="seconds")
     tasks = [env_ids] if isinstance(env_ids, str) else list(env_ids)
     env_kwargs = dict(env_kwargs or {})
@@ -190,6 +194,26 @@ def _check(
     for task in tasks:
         if not any(condition.task in (None, task) for condition in conditions):
             raise ValueError(f"no condition is for {task}; leave it out or give a condition for it")
+
+
+def _check_guarded() -> None:
+    """Raise where worker processes would run the calling script again, each from its start."""
+    frame = sys._getframe(1)
+    while frame is not None and not (
+        frame.f_code.co_name == "<module>" and frame.f_globals.get("__name__") == "__main__"
+    ):
+        frame = frame.f_back
+    path = Path(frame.f_code.co_filename) if frame is not None else None
+    if frame is None or path is None or not path.is_file():
+        return
+    for part in ast.parse(path.read_bytes()).body:
+        if part.lineno <= frame.f_lineno <= (part.end_lineno or part.lineno):
+            if isinstance(part, ast.If) and "__name__" in ast.unparse(part.test):
+                return
+            raise RuntimeError(
+                f"worker processes run {path} again from its start: put what line "
+                f'{frame.f_lineno} does under `if __name__ == "__main__":`, or take num_envs=1'
+            )
 
 
 def _check_distinct(conditions: Sequence[Condition]) -> None:

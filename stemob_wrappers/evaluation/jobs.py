@@ -185,7 +185,7 @@ class Runner:
             seen = StemObservation(venv, stem, cache=False, device=self.device)
         observation, _ = seen.reset(seed=[self.seeds[0]] * venv.num_envs)
         temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-        for path, layout in find_images(venv.single_observation_space).items():
+        for path, layout in find_images(seen.single_observation_space).items():
             image = np.asarray(get(observation, path))[:1]
             camera = name(path).replace("/", " ") or "pixels"
             write_image(temporary / f"{camera}.png", layout.to_frames(image)[-1])

@@ -132,7 +132,9 @@ def _label(learned: Any, stem: StemConfig | None) -> str:
     told = config if learned == UNTOLD else learned and learned["config"]
     several = not told and learned not in (None, UNTOLD)
     label = told["backbone"] if told else "several stems" if several else RAW
-    return label if told == config else f"{label} (test {_difference(learned, stem)})"
+    if told == config and not several:
+        return label
+    return f"{label} (test {_difference(learned, stem)})"
 
 
 def _told(learned: dict[str, Any] | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv, VectorWrapper
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 from numpy.typing import NDArray
 
 from stemob_wrappers.config import StemConfig
@@ -62,11 +63,17 @@ class Stopwatch(VectorWrapper[Any, Any, Any, Any, Any]):
 def open_vector_env(
     env_id: str, env_kwargs: dict[str, Any], cell: Cell | None, split: Split, num_envs: int
 ) -> Iterator[VectorEnv[Any, Any, Any]]:
-    """A vector env of worker processes in one cell, closed at the end whatever happens.
+    """A vector env in one cell, closed at the end whatever happens; several envs have processes.
 
     Its episodes begin at resets alone. Workers are spawned: OpenGL does not survive a fork.
     """
     make = functools.partial(make_env, env_id, env_kwargs, cell, split)
+    if num_envs == 1:
+        with contextlib.closing(
+            SyncVectorEnv([make], autoreset_mode=AutoresetMode.DISABLED)
+        ) as alone:
+            yield alone
+        return
     venv = AsyncVectorEnv([make] * num_envs, context="spawn", autoreset_mode=AutoresetMode.DISABLED)
     try:
         yield venv

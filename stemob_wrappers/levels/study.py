@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -153,6 +154,8 @@ def run_study(study: Study, out: Path, *, device: str | None = None) -> list[Row
                 )  # for latents
                 row = _find(done, _setting(pipeline, ending))
                 row = row or _measure(pipeline, ending, pairs, study)
+            if not progress.console.is_terminal:
+                print(f"levels: {len(found) + 1} of {len(jobs)}", file=sys.stderr, flush=True)
             if row not in done:
                 done.append(row)
                 write_rows(done, table)

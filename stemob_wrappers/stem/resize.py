@@ -57,7 +57,7 @@ def make_small(config: StemConfig, frames: Any) -> Any:
     if size == (height, width):
         return frames
     if config.aspect == "crop":
-        frames = frames[:, *_middle(size, height, width)]
+        frames = frames[(slice(None), *_middle(size, height, width))]
     if isinstance(frames, np.ndarray):
         return np.stack([average_areas(frame, size) for frame in frames])
     import torch
@@ -68,7 +68,7 @@ def make_small(config: StemConfig, frames: Any) -> Any:
 
 
 def give_back(config: StemConfig, stems: Any, height: int, width: int) -> Any:
-    """Return stem frames [N, h, w, 3] at the size that a config gives back, by nearest neighbour."""
+    """Return stem frames [N, h, w, 3] at the size to be given back, by nearest neighbour."""
     small = stems.shape[1:3]
     if config.resize is None or given_size(config, height, width) == tuple(small):
         return stems
@@ -140,7 +140,7 @@ def _add_up(rows: NDArray[np.uint8], starts: NDArray[np.int64], height: int) -> 
 
 @functools.lru_cache(maxsize=32)
 def _shares(length: int, count: int) -> NDArray[np.float32]:
-    """How much of each of ``length`` pixels each of ``count`` equal areas covers: [length, count]."""
+    """How much of each of ``length`` pixels each of ``count`` areas covers: [length, count]."""
     edges = np.arange(count + 1) * length / count
     pixels = np.arange(length)[:, None]
     covered = np.minimum(pixels + 1, edges[1:]) - np.maximum(pixels, edges[:-1])

@@ -10,7 +10,7 @@ import numpy as np
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.stem.pipeline import StemStats
 from stemob_wrappers.wrappers.episodes import EpisodeKeys
-from stemob_wrappers.wrappers.observation import refuse_robosuite_gym_wrapper
+from stemob_wrappers.wrappers.observation import refuse_nesting, refuse_robosuite_gym_wrapper
 from stemob_wrappers.wrappers.transform import ObservationTransform, StemOptions, read_options
 
 try:
@@ -66,6 +66,7 @@ class StemVecEnv(VecEnvWrapper):
         **options: Unpack[StemOptions],
     ) -> None:
         refuse_robosuite_gym_wrapper(venv)
+        refuse_nesting(venv)
         self.config, given = read_options(config, options)
         self._transform = ObservationTransform(
             venv.observation_space,
