@@ -116,7 +116,9 @@ class StemObservation(VectorWrapper[Any, Any, Any, Any, Any]):
         """
         own = None if options is None else dict(options)  # Gymnasium takes the mask out of it
         observations, infos = self._or_end_workers(self.env.reset, seed=seed, options=own)
-        self._episodes.begin(*self._starts.reset(seed, options))
+        rows, seeds = self._starts.reset(seed, options)
+        self._episodes.begin(rows, seeds)
+        self._transform.begin([self._episodes.current[row] for row in rows])
         return self._transform([(self._own(observations), self._episodes.current)])[0], infos
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:

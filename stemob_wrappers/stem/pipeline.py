@@ -307,6 +307,12 @@ class StemPipeline:
             )
         return noise
 
+    def begin(self, episodes: Sequence[bytes]) -> None:
+        """Begin episodes: the policy "fresh" draws for each as if it had not been seen before."""
+        with self._lock:
+            for episode in episodes:
+                self._seen.pop(episode, None)
+
     def _counts_of(self, episodes: Sequence[bytes]) -> list[int]:
         """How many frames of its episode were seen before each frame; two calls share none."""
         counts: list[int] = []

@@ -83,11 +83,12 @@ class StemObservation(
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Reset the env; with the noise policy ``"episode"``, draw the episode's noise.
+        """Reset the env; with the noise policies ``"episode"`` and ``"fresh"``, draw noise anew.
 
         The noise depends on the seed of this or the last seeded reset, and on nothing else.
         """
         self._episodes.begin([0], [seed])
+        self._transform.begin(self._episodes.current)
         return super().reset(seed=seed, options=options)
 
     def observation(self, observation: Any) -> Any:

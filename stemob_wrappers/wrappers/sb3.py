@@ -95,6 +95,7 @@ class StemVecEnv(VecEnvWrapper):
         seeds = list(self.unwrapped._seeds)
         observations = self.venv.reset()
         self._episodes.begin(range(self.num_envs), seeds)
+        self._transform.begin(self._episodes.current)
         return self._transform([(observations, self._episodes.current)])[0]
 
     def step_wait(self) -> VecEnvStepReturn:

@@ -195,6 +195,11 @@ class ObservationTransform:
             for (observation, _), change in zip(parts, changes, strict=True)
         ]
 
+    def begin(self, episodes: Sequence[bytes]) -> None:
+        """Begin the episodes of these keys, whose noise is that of no episode before."""
+        for pipeline in self.pipelines.values():
+            pipeline.begin(episodes)
+
     def warmup(self) -> None:
         """Run every pipeline once on each of its frame sizes."""
         for path, layout in self._layouts.items():

@@ -1,5 +1,6 @@
 """An evaluation from a script without a guard: one env runs, more are refused at once."""
 
+import os
 import subprocess
 import sys
 
@@ -15,8 +16,14 @@ from stemob_wrappers.evaluation import Condition, evaluate
 
 def run(folder, num_envs, guard=""):
     (folder / "script.py").write_text(SCRIPT.format(num_envs=num_envs, guard=guard))
+    places = os.pathsep.join(sys.path)
     return subprocess.run(
-        [sys.executable, "script.py"], cwd=folder, capture_output=True, text=True, check=False
+        [sys.executable, "script.py"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": places},
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
