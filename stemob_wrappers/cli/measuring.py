@@ -126,6 +126,9 @@ def evaluate(
             help="File or folder that decides what policies do, beside their code; repeat."
         ),
     ] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="Row that others are compared with; the first if left out.")
+    ] = None,
     device: Device = None,
 ) -> None:
     """Compare how much success policies keep under visual change; run it again to go on."""
@@ -147,9 +150,27 @@ def evaluate(
         success_return=success_return,
         out=out,
         depends=depends or (),
+        reference=reference,
         device=device,
         progress=True,
     )
+    typer.echo(write_report(results.content, results.folder))
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder that an evaluation wrote.")],
+    reference: Annotated[
+        str | None, typer.Option(help="Row that others are compared with; as it was if left out.")
+    ] = None,
+) -> None:
+    """Write the page of a finished evaluation again, from what it stored."""
+    from stemob_wrappers.evaluation.results import Results
+    from stemob_wrappers.report.page import write_report
+
+    results = Results.read(folder)
+    if reference is not None:
+        results = results.compared_with(reference)
+        results.write()
     typer.echo(write_report(results.content, results.folder))
 
 
