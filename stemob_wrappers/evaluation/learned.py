@@ -145,7 +145,7 @@ def _told(learned: dict[str, Any] | None) -> str:
     return f"frames of {learned['fingerprint']} ({learned['config']})"
 
 
-def _difference(learned: dict[str, Any] | None, stem: StemConfig | None) -> str:
+def _difference(learned: Any, stem: StemConfig | None) -> str:
     """What the frames of the test are, as short as tells them from those that were learned from."""
     if stem is None:
         return RAW

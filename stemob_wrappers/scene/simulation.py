@@ -48,8 +48,9 @@ def model_of(env: Any) -> Any:
     if isinstance(model, mujoco.MjModel):
         return model
     physics = getattr(getattr(env, "physics", None), "model", None)  # dm_control
-    if isinstance(getattr(physics, "ptr", None), mujoco.MjModel):
-        return physics.ptr
+    model = getattr(physics, "ptr", None)
+    if isinstance(model, mujoco.MjModel):
+        return model
     wrapped = getattr(getattr(getattr(env, "sim", None), "model", None), "_model", None)
     return wrapped if isinstance(wrapped, mujoco.MjModel) else None
 

@@ -7,6 +7,7 @@ is the mean of the area that it covers, parts of pixels counted by their share.
 from __future__ import annotations
 
 import functools
+import importlib
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ def make_small(config: StemConfig, frames: Any) -> Any:
         frames = frames[(slice(None), *_middle(size, height, width))]
     if isinstance(frames, np.ndarray):
         return np.stack([average_areas(frame, size) for frame in frames])
-    import torch
+    torch: Any = importlib.import_module("torch")
 
     if frames.device.type == "cpu":
         return torch.from_numpy(np.stack([average_areas(f, size) for f in frames.numpy()]))
@@ -76,7 +77,9 @@ def give_back(config: StemConfig, stems: Any, height: int, width: int) -> Any:
     if not isinstance(stems, np.ndarray):
         return stems[:, :, columns.tolist()][:, rows.tolist()]
     # Whole pixels are copied, three bytes at once, and then whole rows.
-    pixels = np.ascontiguousarray(stems).view("V3")[..., 0]
+    given: Any = stems
+    whole: Any = np.ascontiguousarray(given)
+    pixels = whole.view("V3")[..., 0]
     wide = pixels.take(columns, axis=2).take(rows, axis=1)
     return wide[..., None].view(np.uint8)
 
@@ -99,7 +102,7 @@ def average_areas(frame: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np
 
 def average_areas_on_device(frames: Any, size: tuple[int, int]) -> Any:
     """The same of a torch tensor [N, H, W, 3], by two products of matrices on its device."""
-    import torch
+    torch: Any = importlib.import_module("torch")
 
     height, width = frames.shape[1:3]
     shares = [_shares(n, m) * np.float32(m / n) for n, m in zip((height, width), size, strict=True)]
@@ -124,7 +127,7 @@ def _sum_rows(rows: NDArray[np.uint8], count: int) -> NDArray[np.float32]:
     return sums
 
 
-def _add_up(rows: NDArray[np.uint8], starts: NDArray[np.int64], height: int) -> NDArray[np.uint16]:
+def _add_up(rows: NDArray[np.uint8], starts: NDArray[np.int64], height: int) -> NDArray[Any]:
     """Add up the rows from each start to the next; 257 rows of 255 fill 16 bits."""
     lengths = np.diff([*starts, height])
     kind = np.uint16 if lengths.max() <= 257 else np.uint32
