@@ -74,11 +74,11 @@ def give_back(config: StemConfig, stems: Any, height: int, width: int) -> Any:
     if config.resize is None or given_size(config, height, width) == tuple(small):
         return stems
     rows, columns = (_nearest(*sizes) for sizes in zip((height, width), small, strict=True))
-    if not isinstance(stems, np.ndarray):
+    is_tensor: bool = not isinstance(stems, np.ndarray)
+    if is_tensor:
         return stems[:, :, columns.tolist()][:, rows.tolist()]
     # Whole pixels are copied, three bytes at once, and then whole rows.
-    given: Any = stems
-    whole: Any = np.ascontiguousarray(given)
+    whole: Any = np.ascontiguousarray(stems)
     pixels = whole.view("V3")[..., 0]
     wide = pixels.take(columns, axis=2).take(rows, axis=1)
     return wide[..., None].view(np.uint8)
