@@ -91,7 +91,7 @@ MINIATURE = Study(
     ("lighting",), 8, 48,
 )  # fmt: skip
 MINIATURE_CONDITIONS = (
-    "raw", "embedded", "embedded (test only)", "random_conv", "random appearance",
+    "raw", "embedded", "raw (test embedded)", "random_conv", "random appearance",
     "embedded-canonical of augmented",
 )  # fmt: skip
 

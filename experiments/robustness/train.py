@@ -93,6 +93,7 @@ class TrainedPolicies:
             stem=self.recipe.level.stem(spec.test_stem),
             training_seed=seed,
             task=f"stemob/{task}-v0",
+            allow_mismatch=spec.train_stem != spec.test_stem,
         )
 
     def frames_path(self, spec: ConditionSpec, task: str) -> Path:

@@ -13,7 +13,7 @@ with needs("cli"):
 from stemob_wrappers.cli.caching import cache_app
 from stemob_wrappers.cli.inverting import invert, invert_dataset, merge_shards
 from stemob_wrappers.cli.making import train_backbone
-from stemob_wrappers.cli.measuring import bench, evaluate, levels
+from stemob_wrappers.cli.measuring import bench, evaluate, levels, report
 from stemob_wrappers.cli.showing import demo, perturb, visualize
 
 app = typer.Typer(
@@ -34,6 +34,7 @@ for command in (
     visualize,
     levels,
     evaluate,
+    report,
     bench,
 ):
     app.command()(command)

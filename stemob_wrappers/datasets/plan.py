@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from stemob_wrappers.stem.provenance import is_converted, read_provenance, sidecar_of
+from stemob_wrappers.made_by import is_converted, read_provenance, sidecar_of
 from stemob_wrappers.work import sync_to_disk, write_text
 
 try:

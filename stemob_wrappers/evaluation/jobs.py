@@ -22,6 +22,7 @@ with needs("report"):
 
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.evaluation.cells import check_cells, short_name
+from stemob_wrappers.evaluation.learned import keys_for
 from stemob_wrappers.evaluation.policies import RAW, Condition
 from stemob_wrappers.evaluation.results import CellFiles, Record, digest_of
 from stemob_wrappers.evaluation.rollouts import open_vector_env, play
@@ -141,6 +142,7 @@ class Runner:
                 policy,
                 self.seeds,
                 stem=condition.stem,
+                keys=keys_for(policy, venv.single_observation_space),
                 device=self.device,
                 success_return=self.success_return,
                 each_episode=self._advance,
@@ -187,7 +189,7 @@ class Runner:
             seen = StemObservation(venv, stem, cache=False, device=self.device)
         observation, _ = seen.reset(seed=[self.seeds[0]] * venv.num_envs)
         temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-        for path, layout in find_images(venv.single_observation_space).items():
+        for path, layout in find_images(seen.single_observation_space).items():
             image = np.asarray(get(observation, path))[:1]
             camera = name(path).replace("/", " ") or "pixels"
             write_image(temporary / f"{camera}.png", layout.to_frames(image)[-1])

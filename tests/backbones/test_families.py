@@ -264,3 +264,11 @@ def test_the_image_size_is_the_unets(folders):
     assert load_backbone(folders["sd-epsilon"]).image_size == 16
     assert load_backbone(folders["pixels"]).image_size == 16
     assert load_backbone("embedded").image_size is None
+
+
+@pytest.mark.parametrize("kind", ["FlowMatchEulerDiscreteScheduler", "EDMEulerScheduler"])
+def test_a_scheduler_without_betas_is_refused_also_without_an_index(tmp_path, kind):
+    folder = tiny_pipelines.save_stable_diffusion(tmp_path / "sd", scheduler={"_class_name": kind})
+    (Path(folder) / "model_index.json").unlink(missing_ok=True)
+    with pytest.raises(ValueError, match=f"has the scheduler {kind}"):
+        load_backbone(str(folder))

@@ -16,6 +16,7 @@ import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from stemob_wrappers import StemConfig
+from stemob_wrappers.cli.measuring import report
 from stemob_wrappers.evaluation import Condition, Record, Results, evaluate, rollouts
 from stemob_wrappers.evaluation.cells import choose_cells, make_env
 from stemob_wrappers.perturb.suites import Cell
@@ -401,3 +402,17 @@ def test_a_mujoco_env_is_rendered_and_perturbed(tmp_path):
     returns = {tuple(record.returns) for record in results.records}
     assert len(returns) == 1  # the cells change nothing of what happens
     assert len(results.content["frames"]) == 6
+
+
+def test_the_page_is_made_again_beside_another_reference(results, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(results.folder, folder)
+    report(folder, None)
+    assert Results.read(folder).content == results.content
+    report(folder, "stem")
+    again = Results.read(folder)
+    assert again.summary["reference"] == again.content["reference"] == "stem"
+    assert again.records == results.records
+    assert (folder / "report.html").is_file()
+    with pytest.raises(ValueError, match="reference must be one of raw, again, stem, guess"):
+        report(folder, "other")

@@ -11,6 +11,7 @@ from torch import nn
 from stemob_wrappers.backbones.families.loading import Loaded, Model
 from stemob_wrappers.backbones.files import find_file, load_part
 from stemob_wrappers.backbones.guard import check_finite, check_folder, check_size
+from stemob_wrappers.extras import needs
 
 VOCABULARIES = ("vocab.json", "tokenizer.json", "spiece.model", "tokenizer.model")
 
@@ -105,13 +106,9 @@ def load_tokenizer(model: Model, part: str, usual: str) -> Any:
 
 def _class_of(model: Model, part: str, usual: str, base: str) -> Any:
     """The class of transformers that the index names for a part; no code comes with a model."""
-    try:
+    with needs("diffusers", f"embedding {model.name}'s empty prompt (method='ddpm' does without)"):
         import transformers
-    except ImportError as error:
-        raise ImportError(
-            f"the DDIM methods embed the empty prompt of {model.name} with transformers, which is "
-            "not installed: pip install 'stemob_wrappers[hub]', or use method='ddpm'"
-        ) from error
+
     name = str(model.index.get(part, ["", usual])[1])
     found = getattr(transformers, name, None)
     if not isinstance(found, type) or not issubclass(found, getattr(transformers, base)):
