@@ -63,7 +63,8 @@ class PromptedDenoiser(nn.Module):
 
     def forward(self, latent: torch.Tensor, timestep: int) -> torch.Tensor:
         prompt = self.prompt.expand(len(latent), -1, -1)
-        return self.unet(latent, timestep, encoder_hidden_states=prompt).sample
+        time = _timestep(latent, timestep)
+        return self.unet(latent, time, encoder_hidden_states=prompt).sample
 
 
 class PixelDenoiser(nn.Module):
@@ -76,7 +77,12 @@ class PixelDenoiser(nn.Module):
         self.stride = 2 ** (len(unet.config.block_out_channels) - 1)
 
     def forward(self, latent: torch.Tensor, timestep: int) -> torch.Tensor:
-        return self.unet(latent, timestep).sample
+        return self.unet(latent, _timestep(latent, timestep)).sample
+
+
+def _timestep(latent: torch.Tensor, timestep: int) -> torch.Tensor:
+    """A timestep on the latent's device, int64 [1]; written there, not copied from the host."""
+    return torch.full((1,), timestep, dtype=torch.int64, device=latent.device)
 
 
 def load_parts(name: str, codec: str | None, revision: str | None, denoiser: bool) -> Parts:
