@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -51,7 +52,7 @@ class CapturedFunction:
         self._function = function
         self._most = most
         self._kept: dict[Shapes, Recording] = {}  # the one used last comes last
-        self._pool: tuple[int, int] | None = None
+        self._pool: Any = None  # the memory of all graphs
         self._lock = threading.Lock()
 
     def __call__(self, *inputs: torch.Tensor) -> torch.Tensor:

@@ -269,7 +269,7 @@ class StemPipeline:
             if not isinstance(frames, np.ndarray):
                 import torch
 
-                noise = torch.from_numpy(noise).to(frames.device).expand(len(keys), -1, -1, -1)
+                noise = torch.as_tensor(noise, device=frames.device).expand(len(keys), -1, -1, -1)
             else:
                 noise = np.broadcast_to(noise, (len(keys), *noise.shape[1:]))
         elif len(distinct) < len(keys):
