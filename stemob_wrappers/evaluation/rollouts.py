@@ -60,13 +60,18 @@ class Stopwatch(VectorWrapper[Any, Any, Any, Any, Any]):
 
 @contextmanager
 def open_vector_env(
-    env_id: str, env_kwargs: dict[str, Any], cell: Cell | None, split: Split, num_envs: int
+    env_id: str,
+    env_kwargs: dict[str, Any],
+    cell: Cell | None,
+    split: Split,
+    num_envs: int,
+    chunk: int = 1,
 ) -> Iterator[VectorEnv[Any, Any, Any]]:
     """A vector env of worker processes in one cell, closed at the end whatever happens.
 
     Its episodes begin at resets alone. Workers are spawned: OpenGL does not survive a fork.
     """
-    make = functools.partial(make_env, env_id, env_kwargs, cell, split)
+    make = functools.partial(make_env, env_id, env_kwargs, cell, split, chunk)
     venv = AsyncVectorEnv([make] * num_envs, context="spawn", autoreset_mode=AutoresetMode.DISABLED)
     try:
         yield venv
