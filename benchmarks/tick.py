@@ -4,7 +4,7 @@
     python benchmarks/tick.py --draw   # draw what was measured last
 
 robosuite Lift, one 84 px camera, fast and full rendering, one env in this process and eight in
-workers, cache off. Rendering is what a step takes beyond one that renders nothing, the two in turns.
+workers, cache off. Rendering is what a step takes beyond one that renders nothing, both in turns.
 The policy is Stable-Baselines3's NatureCNN with random weights, on PyTorch's own threads.
 """
 
