@@ -5,7 +5,8 @@
 
 robosuite Lift, one 84 px camera, fast and full rendering, one env in this process and eight in
 workers, cache off. Rendering is what a step takes beyond one that renders nothing, both in turns.
-The policy is Stable-Baselines3's NatureCNN with random weights, on PyTorch's own threads.
+The policy is Stable-Baselines3's NatureCNN with random weights, on one thread: two would wait for
+each other by spinning, beside the envs' workers.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=100, help="steps for each figure")
     parser.add_argument("--draw", action="store_true", help="only draw results/tick.json")
     settings = parser.parse_args()
+    torch.set_num_threads(1)
     if not settings.draw:
         rows = [
             measure(quality, envs, settings.steps)
@@ -127,7 +129,10 @@ def draw(content: dict[str, Any], path: Path) -> None:
     for y, total in enumerate(left):
         axes.text(total, y, f" {total:.0f} ms", va="center", fontsize=9)
     axes.axvline(TICK_MS, color="black", linestyle=":", linewidth=1)
-    axes.set_xlabel("ms a step of all envs (dotted: a tick at 20 Hz)")
+    load = content["machine"]["load"]
+    axes.set_xlabel(
+        f"ms a step of all envs (dotted: a tick at 20 Hz; load of the machine: {load:.1f})"
+    )
     axes.set_xlim(0, 1.1 * left.max())
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.2), ncols=len(PARTS), frameon=False)

@@ -23,7 +23,7 @@ def test_a_longer_part_has_a_longer_bar(tick, tmp_path):
         """Pixels in the stem's colour, those of the legend too."""
         parts = {"physics": 10.0, "rendering": 20.0, "stem": stem, "policy": 2.0}
         row = {"rendering_quality": "fast", "envs": 8, **parts}
-        tick["draw"]({"rows": [row]}, tmp_path / "tick.png")
+        tick["draw"]({"machine": {"load": 0.5}, "rows": [row]}, tmp_path / "tick.png")
         red, green, blue = read_image(tmp_path / "tick.png").astype(int).transpose(2, 0, 1)
         return ((abs(red - 0xD9) < 9) & (abs(green - 0x5F) < 9) & (abs(blue - 0x02) < 9)).sum()
 
