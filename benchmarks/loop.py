@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -32,6 +31,7 @@ from common import random_frames, report
 
 from stemob_wrappers import StemConfig, StemPipeline
 from stemob_wrappers.cli.bench import milliseconds
+from stemob_wrappers.diffusion.schedule import SD_SCHEDULE
 
 WAYS: dict[str, dict[str, Any]] = {
     "onnxruntime": {"engine": "onnxruntime"},
@@ -140,15 +140,16 @@ def diffusers_beside_another(seconds: float) -> dict[str, dict[str, float]]:
 
 
 def save_codec(name: str, folder: Path) -> None:
-    import torch
+    """Write a codec of true size with random weights, as a model's folder has it."""
     from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
+    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
     from original import save_true_size_model
 
-    save_true_size_model(folder)
-    if name == "TAESD":
-        shutil.rmtree(folder / "vae")
-        torch.manual_seed(0)
-        AutoencoderTiny().save_pretrained(folder / "vae")
+    if name == "KL":
+        save_true_size_model(folder)
+        return
+    AutoencoderTiny().save_pretrained(folder / "vae")
+    DDIMScheduler(**SD_SCHEDULE, clip_sample=False).save_pretrained(folder / "scheduler")
 
 
 def measure_diffusers(folder: Path, seconds: float) -> dict[str, float]:
