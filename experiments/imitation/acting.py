@@ -74,13 +74,13 @@ def _camera_network(size: tuple[int, int], features: int) -> nn.Sequential:
 
 
 class ChunkPolicy:
-    """Acts on a batch of envs that take a chunk of actions a step.
+    """Acts on a batch of envs that take a chunk of actions a step (`ActionChunk`).
 
     Args:
         plan: gives the chunks.
         cameras: keys of the images that ``plan`` reads.
-        execute: how many actions of a chunk are run before it looks again, the ``chunk`` of the
-            envs.
+        execute: how many actions of a chunk are run before it looks again, the ``k`` of the envs'
+            `ActionChunk`.
         device: where ``plan`` runs.
         learned_from: the frames that it learned from, as `read_policy` gives them; an evaluation
             tests it on no others.

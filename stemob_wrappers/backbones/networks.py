@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -106,8 +107,7 @@ class StemAutoencoder(nn.Module):
         self, decoder: Decoder, latents: torch.Tensor, alpha_bar: float | torch.Tensor
     ) -> torch.Tensor:
         """The same with another decoder for these latents."""
-        level = torch.as_tensor(alpha_bar, dtype=latents.dtype, device=latents.device)
-        level = level.reshape(-1, 1, 1, 1)
+        level = _on_device(alpha_bar, latents, latents.dtype).reshape(-1, 1, 1, 1)
         # What is left of them is first scaled as a Wiener filter has it, so that noise never
         # comes in louder than what it hides.
         gain = level.sqrt() * self.scale / (level * self.scale**2 + (1 - level))
@@ -139,7 +139,7 @@ class Encoder(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         blocks = F.pixel_unshuffle(images, 4)
         layout = self.layout(self.context(self.first(blocks).relu()).relu())
-        with torch.autocast(blocks.device.type, enabled=False):  # what is quiet needs the bits
+        with _in_full_precision(blocks.device):  # what is quiet needs the bits
             look = self.look(blocks)
         return self.normalise(torch.cat([layout.to(look.dtype), look], 1))
 
@@ -177,7 +177,7 @@ class Decoder(nn.Module):
         blocks = self.last(self.context(hidden.relu()).relu()) * (1 + share)
         if self.look is not None:
             hidden_by_noise = sigma / (sigma + self.look_scale)
-            with torch.autocast(latents.device.type, enabled=False):  # what is quiet needs the bits
+            with _in_full_precision(latents.device):  # what is quiet needs the bits
                 looks = self.look(latents[:, self.layout_channels :])
             blocks = looks + blocks * hidden_by_noise
         return F.pixel_shuffle(blocks, 4)
@@ -301,7 +301,7 @@ class StemDenoiser(nn.Module):
 
     def forward(self, latent: torch.Tensor, timestep: int | torch.Tensor) -> torch.Tensor:
         """Predict the noise of latents at one timestep, or at one each (int64 [N])."""
-        timestep = torch.as_tensor(timestep, device=latent.device).expand(len(latent))
+        timestep = _on_device(timestep, latent, torch.int64).expand(len(latent))
         time = self.time(_sinusoids(timestep).to(latent.dtype))
         x = self.before(self.into(latent), time)
         deep = self.down(x)
@@ -339,6 +339,25 @@ class ResidualBlock(nn.Module):
         scale, shift = self.modulate(time)[:, :, None, None].chunk(2, dim=1)
         hidden = self.norm(self.first(x)) * (1 + scale) + shift
         return x + self.second(F.silu(hidden))
+
+
+def _in_full_precision(device: torch.device) -> AbstractContextManager[Any]:
+    """Leave autocast; "meta", on which shapes alone are computed, has none."""
+    if torch.amp.is_autocast_available(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
+
+
+def _on_device(
+    value: float | torch.Tensor, beside: torch.Tensor, dtype: torch.dtype
+) -> torch.Tensor:
+    """A number or tensor in a dtype on the device of another tensor.
+
+    A number is written there: a CUDA graph cannot copy it from the host.
+    """
+    if isinstance(value, torch.Tensor):
+        return value.to(beside.device, dtype)
+    return torch.full((), value, dtype=dtype, device=beside.device)
 
 
 def _sinusoids(timestep: torch.Tensor) -> torch.Tensor:

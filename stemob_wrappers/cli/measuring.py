@@ -117,6 +117,9 @@ def evaluate(
         Literal["dev", "test"], typer.Option(help="test to report, dev to choose settings.")
     ] = "test",
     num_envs: Annotated[int, typer.Option(min=1, help="Processes that simulate.")] = 2,
+    chunk: Annotated[
+        int, typer.Option(min=1, help="Actions that policies give, and an env runs, at once.")
+    ] = 1,
     env_kwargs: Annotated[
         str, typer.Option(help="Arguments of the env, as JSON: '{\"size\": 84}'.")
     ] = "{}",
@@ -149,6 +152,7 @@ def evaluate(
         seed=seed,
         split=split,
         num_envs=num_envs,
+        chunk=chunk,
         env_kwargs=json_object("--env-kwargs", env_kwargs),
         success_return=success_return,
         out=out,

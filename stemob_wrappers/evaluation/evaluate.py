@@ -50,6 +50,7 @@ def evaluate(
     seed: int = 0,
     split: Split = "test",
     num_envs: int = 2,
+    chunk: int = 1,
     env_kwargs: dict[str, Any] | None = None,
     out: str | os.PathLike[str],
     depends: Sequence[str | os.PathLike[str]] = (),
@@ -84,6 +85,8 @@ def evaluate(
         split: "test" for results that are reported; "dev" for choosing settings. Textures, looks
             and reset seeds of the two have nothing in common.
         num_envs: worker processes; one env runs in this process.
+        chunk: how many actions the policies give at once, [N, chunk, ...]; the envs run them as one
+            step (`wrappers.chunk.ActionChunk`) and render what is seen after the last.
         env_kwargs: arguments of `gymnasium.make` for all envs, or a dict of such by env id.
         out: folder for results, finished cells and pictures.
         depends: files and folders that decide what the policies do, beside their source files and
@@ -121,7 +124,8 @@ def evaluate(
     started = datetime.now(UTC).isoformat(timespec="seconds")
     tasks = [env_ids] if isinstance(env_ids, str) else list(env_ids)
     env_kwargs = dict(env_kwargs or {})
-    _check(conditions, tasks, reference, num_envs)
+    _check(conditions, tasks, reference)
+    _check_numbers(num_envs=num_envs, chunk=chunk)
     _check_plain(env_kwargs)
     cells = choose_cells(suite, severities)
     fingerprints = _fingerprints(conditions, device)
@@ -137,6 +141,7 @@ def evaluate(
             seeds=episode_seeds(seed, split, episodes),
             split=split,
             num_envs=min(num_envs, episodes),
+            chunk=chunk,
             env_kwargs=_by_task(env_kwargs, tasks),
             success_return=success_return,
             fingerprints=fingerprints,
@@ -158,6 +163,7 @@ def evaluate(
             "episodes": episodes,
             "seed": seed,
             "num_envs": num_envs,
+            "chunk": chunk,
             "env_kwargs": env_kwargs,
             "success_return": success_return,
             "depends": [str(path) for path in depends],
@@ -183,14 +189,10 @@ def evaluate(
     return results
 
 
-def _check(
-    conditions: Sequence[Condition], tasks: Sequence[str], reference: str | None, num_envs: int
-) -> None:
+def _check(conditions: Sequence[Condition], tasks: Sequence[str], reference: str | None) -> None:
     names = sorted({condition.name for condition in conditions})
     if not conditions or not tasks:
         raise ValueError("evaluate needs at least one condition and one env")
-    if num_envs < 1:
-        raise ValueError(f"num_envs must be 1 or more, received {num_envs}")
     if reference is not None and reference not in names:
         raise ValueError(f"reference must be one of {', '.join(names)}; received {reference!r}")
     _check_distinct(conditions)
@@ -233,6 +235,12 @@ def _check_distinct(conditions: Sequence[Condition]) -> None:
                 f"condition {key[0]!r} is there twice with training seed {key[1]} and task "
                 f"{key[2]}; give each its own name, or its training seed"
             )
+
+
+def _check_numbers(**settings: int) -> None:
+    for name, number in settings.items():
+        if number < 1:
+            raise ValueError(f"{name} must be 1 or more, received {number}")
 
 
 def _by_task(env_kwargs: dict[str, Any], tasks: Sequence[str]) -> dict[str, dict[str, Any]]:

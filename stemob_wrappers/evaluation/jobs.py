@@ -40,7 +40,7 @@ class Runner:
         folder: where finished cells (``cells/``) and pictures (``frames/``) go.
         cells: what is changed, by name; None is the nominal scene.
         seeds: reset seed of each episode.
-        split, num_envs, success_return: of the envs and episodes.
+        split, num_envs, chunk, success_return: of the envs and episodes.
         env_kwargs: arguments of `gymnasium.make` by env id.
         fingerprints: of each stem.
         depends: what else decides the policies' actions, as `content.contents_of` tells it.
@@ -53,6 +53,7 @@ class Runner:
     seeds: list[int]
     split: Split
     num_envs: int
+    chunk: int
     env_kwargs: dict[str, dict[str, Any]]
     success_return: float | None
     fingerprints: dict[StemConfig, str]
@@ -121,8 +122,8 @@ class Runner:
         ]
         if not (todo or unseen):
             return
-        where = (task, self.env_kwargs[task], self.cells[cell], self.split, self.num_envs)
-        with open_vector_env(*where) as venv:
+        where = (task, self.env_kwargs[task], self.cells[cell], self.split)
+        with open_vector_env(*where, self.num_envs, self.chunk) as venv:
             for stem in unseen:
                 self._save_first_frames(venv, stem, self._pictures(task, cell, stem))
             for condition in todo:
@@ -223,6 +224,7 @@ class Runner:
             "split": self.split,
             "seeds": self.seeds,
             "num_envs": self.num_envs,
+            "chunk": self.chunk,
             "env_kwargs": self.env_kwargs[task],
             "success_return": self.success_return,
         }

@@ -61,13 +61,18 @@ class Stopwatch(VectorWrapper[Any, Any, Any, Any, Any]):
 
 @contextmanager
 def open_vector_env(
-    env_id: str, env_kwargs: dict[str, Any], cell: Cell | None, split: Split, num_envs: int
+    env_id: str,
+    env_kwargs: dict[str, Any],
+    cell: Cell | None,
+    split: Split,
+    num_envs: int,
+    chunk: int = 1,
 ) -> Iterator[VectorEnv[Any, Any, Any]]:
     """A vector env in one cell, closed at the end whatever happens; several envs have processes.
 
     Its episodes begin at resets alone. Workers are spawned: OpenGL does not survive a fork.
     """
-    make = functools.partial(make_env, env_id, env_kwargs, cell, split)
+    make = functools.partial(make_env, env_id, env_kwargs, cell, split, chunk)
     if num_envs == 1:
         with contextlib.closing(
             SyncVectorEnv([make], autoreset_mode=AutoresetMode.DISABLED)

@@ -48,7 +48,7 @@ class StemStats:
         inverter_calls: calls of the inverter, which cuts long batches.
         psnr_db: how well the first computed frames came back, in dB; None before there were any.
         seconds: time by stage: resize, hash, cache, noise, and encode, invert, decode; ONNX Runtime
-            does these three in one, network.
+            and CUDA do these three in one, network.
     """
 
     frames: int = 0
@@ -282,9 +282,22 @@ class StemPipeline:
             expected = expected_psnr(backbone.figures, backbone.schedule, size, level)
             warn_if_unknown(self.stats.psnr_db, expected, backbone.name)
 
-    def _draw(self, frames: Any, keys: list[bytes]) -> NDArray[np.float32]:
+    def _draw(self, frames: Any, keys: list[bytes]) -> Any:
+        """The noise fields of keys; frames that share one get it without a copy for each."""
         started = time.perf_counter()
-        noise = draw_noise(self.config.seed, keys, self.inverter.latent_shape(*frames.shape[1:3]))
+        distinct = list(dict.fromkeys(keys))
+        noise: Any = draw_noise(
+            self.config.seed, distinct, self.inverter.latent_shape(*frames.shape[1:3])
+        )
+        if len(distinct) == 1:
+            if not isinstance(frames, np.ndarray):
+                import torch
+
+                noise = torch.as_tensor(noise, device=frames.device).expand(len(keys), -1, -1, -1)
+            else:
+                noise = np.broadcast_to(noise, (len(keys), *noise.shape[1:]))
+        elif len(distinct) < len(keys):
+            noise = noise[[distinct.index(key) for key in keys]]
         self._took("noise", started)
         return noise
 

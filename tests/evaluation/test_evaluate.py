@@ -181,8 +181,8 @@ def tiny(monkeypatch):
     """Evaluate an episode of one cell in this process, with rewards that tell actions apart."""
 
     @contextlib.contextmanager
-    def open_here(env_id, env_kwargs, cell, split, num_envs):
-        make = functools.partial(make_env, env_id, env_kwargs, cell, split)
+    def open_here(env_id, env_kwargs, cell, split, num_envs, chunk):
+        make = functools.partial(make_env, env_id, env_kwargs, cell, split, chunk)
         yield SyncVectorEnv([make] * num_envs, autoreset_mode=AutoresetMode.DISABLED)
 
     monkeypatch.setattr("stemob_wrappers.evaluation.jobs.open_vector_env", open_here)
@@ -307,6 +307,7 @@ def test_a_condition_for_one_env_only(tmp_path):
         (CONDITIONS[:1] * 2, {}, "is there twice"),
         (CONDITIONS, {"reference": "rwa"}, "must be one of again, guess, raw, stem"),
         (CONDITIONS, {"num_envs": 0}, "num_envs must be 1 or more"),
+        (CONDITIONS, {"chunk": 0}, "chunk must be 1 or more"),
         (CONDITIONS, {"episodes": 0}, "episodes 1 or more"),
         (CONDITIONS, {"split": "tset"}, "split must be one of"),
         (CONDITIONS, {"suite": "colors"}, "Unknown suite"),

@@ -8,7 +8,13 @@ import torch
 from torch import nn
 
 from stemob_wrappers.backbones.codecs import IdentityCodec
-from stemob_wrappers.backbones.families.loading import Model, Parts, load_network, prediction_type
+from stemob_wrappers.backbones.families.loading import (
+    Model,
+    Parts,
+    at_timestep,
+    load_network,
+    prediction_type,
+)
 from stemob_wrappers.backbones.files import require_json
 from stemob_wrappers.diffusion.schedule import schedule_fields, schedule_of
 from stemob_wrappers.extras import needs
@@ -24,7 +30,7 @@ class PixelDenoiser(nn.Module):
         self.stride = 2 ** (len(unet.config.block_out_channels) - 1)
 
     def forward(self, latent: torch.Tensor, timestep: float) -> torch.Tensor:
-        return self.unet(latent, timestep).sample
+        return self.unet(latent, at_timestep(latent, timestep)).sample
 
 
 def pixel_ddpm(model: Model, denoiser: bool) -> Parts:

@@ -10,6 +10,7 @@ from torch import nn
 from stemob_wrappers.backbones.families.loading import (
     Model,
     Parts,
+    at_timestep,
     for_each,
     latent_parts,
     prediction_type,
@@ -57,7 +58,10 @@ class SDXLDenoiser(nn.Module):
         }
         prompt = for_each(latent, self.prompt)
         return self.unet(
-            latent, timestep, encoder_hidden_states=prompt, added_cond_kwargs=added
+            latent,
+            at_timestep(latent, timestep),
+            encoder_hidden_states=prompt,
+            added_cond_kwargs=added,
         ).sample
 
 

@@ -11,6 +11,7 @@ from stemob_wrappers.backbones.families.loading import (
     Loaded,
     Model,
     Parts,
+    at_timestep,
     for_each,
     latent_parts,
     prediction_type,
@@ -45,9 +46,8 @@ class PromptedDenoiser(nn.Module):
     def forward(self, latent: torch.Tensor, timestep: float) -> torch.Tensor:
         guidance = None if self.guidance is None else for_each(latent, self.guidance)
         prompt = for_each(latent, self.prompt)
-        return self.unet(
-            latent, timestep, encoder_hidden_states=prompt, timestep_cond=guidance
-        ).sample
+        time = at_timestep(latent, timestep)
+        return self.unet(latent, time, encoder_hidden_states=prompt, timestep_cond=guidance).sample
 
 
 def stable_diffusion(model: Model, denoiser: bool) -> Parts:
