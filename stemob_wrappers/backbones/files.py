@@ -187,8 +187,9 @@ def hub_answers() -> bool:
 
 @functools.lru_cache(maxsize=1)
 def _answers(_minute: int) -> bool:
-    from huggingface_hub import constants
-    from huggingface_hub.utils import get_session
+    with needs("diffusers"):
+        from huggingface_hub import constants
+        from huggingface_hub.utils import get_session
 
     if constants.HF_HUB_OFFLINE:
         return False
