@@ -53,7 +53,7 @@ def robosuite() -> None:
 
 
 def metaworld() -> None:
-    import metaworld  # noqa: F401  (registers its ids)
+    import metaworld
 
     from stemob_wrappers.scene.gl import ensure_gl
 

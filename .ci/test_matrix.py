@@ -87,7 +87,7 @@ def try_row(wheel: Path, row: str) -> str | None:
     try:
         for command in (
             [sys.executable, "-m", "venv", str(folder / "venv")],
-            [str(python), "-m", "pip", "install", "-q", TORCH, package, *beside],
+            [str(python), "-m", "pip", "install", "-q", "--no-compile", TORCH, package, *beside],
             [str(python), str(SMOKE), *suites],
         ):
             done = subprocess.run(

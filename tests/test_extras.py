@@ -15,10 +15,11 @@ from stemob_wrappers.extras import needs
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-OPTIONAL = (
-    "robosuite diffusers huggingface_hub mujoco cv2 h5py rich typer transformers PIL simplejpeg av "
-    "jinja2 matplotlib scipy onnx stable_baselines3"
-).split()
+OPTIONAL = [
+    *("robosuite", "diffusers", "huggingface_hub", "mujoco", "cv2", "h5py", "rich", "typer"),
+    *("transformers", "PIL", "simplejpeg", "av", "jinja2", "matplotlib", "scipy", "onnx"),
+    "stable_baselines3",
+]
 # Where a package is called otherwise than what is imported.
 DISTRIBUTIONS = {
     "PIL": "pillow",
