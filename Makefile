@@ -11,11 +11,11 @@ INSTALLED := .venv/.installed
 # Runs what follows it with MUJOCO_GL set to a backend that really renders here.
 WITH_GL = MUJOCO_GL=$$($(BIN)/python -m stemob_wrappers.scene.gl) && export MUJOCO_GL && echo "MUJOCO_GL=$$MUJOCO_GL" &&
 
-.PHONY: help demo test bench soak lint format build clean system
+.PHONY: help demo test bench soak test-matrix lint format build clean system
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
 
 demo: $(INSTALLED) ## show what the wrapper does, end to end
 	@$(WITH_GL) $(BIN)/stemob demo $(ARGS)
@@ -32,6 +32,10 @@ bench: $(INSTALLED) ## run every benchmark in turn
 
 soak: $(INSTALLED) ## run the slow tests
 	@$(WITH_GL) $(BIN)/python -m pytest -m slow $(ARGS)
+
+# Takes an hour and a few GB of the temporary folder; ARGS="'mujoco 3.3.0' metaworld" tries those rows.
+test-matrix: $(INSTALLED) build ## try the wheel beside the oldest and newest of its dependencies
+	$(PYTHON) .ci/test_matrix.py dist/*.whl $(ARGS)
 
 lint: $(INSTALLED) ## check style, spelling and types
 	$(BIN)/ruff check

@@ -261,7 +261,7 @@ def test_a_policy_whose_state_cannot_be_told_is_played_each_time(tiny, tmp_path)
 
 def test_without_the_packages_that_reports_need_nothing_begins(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ImportError, match=r"reports need matplotlib .*stemob_wrappers\[report\]"):
+    with pytest.raises(ImportError, match=r"a report needs matplotlib.*stemob_wrappers\[report\]"):
         run(CONDITIONS, tmp_path)
     assert not list(tmp_path.iterdir())
 
