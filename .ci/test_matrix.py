@@ -74,7 +74,11 @@ ROWS: dict[str, tuple[str, list[str], list[str]]] = {
     "train, oldest": ("train", ["onnx==1.17.*", "numpy==1.26.*"], ["train"]),
     "train, newest": ("train", ["numpy>=2"], ["train"]),
     "metaworld": ("mujoco", ["metaworld==3.1.1"], ["core", "mujoco", "metaworld"]),
-    "dm_control": ("mujoco", ["dm_control==1.0.50", "mujoco==3.17.*"], ["core", "mujoco", "dm_control"]),
+    "dm_control": (
+        "mujoco",
+        ["dm_control==1.0.50", "mujoco==3.17.*"],
+        ["core", "mujoco", "dm_control"],
+    ),
 }
 
 
