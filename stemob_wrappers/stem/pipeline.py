@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 import warnings
 from collections.abc import Sequence
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 Frames = TypeVar("Frames", NDArray[np.uint8], "torch.Tensor")
 CACHE_FORMAT = 1
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -116,6 +118,12 @@ class StemPipeline:
         self.identity = identity(self.inverter.config, self.inverter.digest)
         self.fingerprint = fingerprint(self.identity)
         self.stats = StemStats(seconds=self.inverter.seconds)  # shared: one table for all stages
+        log.info(
+            "%s, %s at step %d of %d, by %s on %s: fingerprint %s",
+            *(self.config.backbone, self.config.method),
+            *(self.config.inversion_steps, self.config.num_steps),
+            *(self.engine, self.device, self.fingerprint),
+        )
         self._lock = self.inverter.lock  # of the statistics and of the count below
         self._count = 0  # frames seen, which names the draws of the policy "fresh"
 
