@@ -11,7 +11,7 @@ INSTALLED := .venv/.installed
 # Runs what follows it with MUJOCO_GL set to a backend that really renders here.
 WITH_GL = MUJOCO_GL=$$($(BIN)/python -m stemob_wrappers.scene.gl) && export MUJOCO_GL && echo "MUJOCO_GL=$$MUJOCO_GL" &&
 
-.PHONY: help demo test bench soak test-matrix lint format build clean system
+.PHONY: help demo test bench soak test-matrix lint format build docs clean system
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -50,6 +50,9 @@ format: $(INSTALLED) ## put the code in order
 build: $(INSTALLED) ## make the wheel, in dist/
 	rm -rf build dist
 	$(BIN)/python -m build --wheel
+
+docs: $(INSTALLED) ## build the documentation site, in build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 clean: ## remove what was built, but not .venv
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -77,7 +77,8 @@ def invert_dataset(
         shard: (index, count) to convert only every count-th item, for ``merge_shards``.
         overwrite: replace a target that is there.
         cache: a FrameCache, its folder, or None for memory.
-        device, dtype: where and in what precision the backbone runs.
+        device: where the backbone runs.
+        dtype: in what precision.
         progress: show a bar with frames a second and the time left.
         allow_short: keep what can be read of a damaged video, and list it, in place of failing it
             (folders and videos).

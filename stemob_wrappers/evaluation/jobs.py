@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import uuid
@@ -30,6 +31,8 @@ from stemob_wrappers.perturb.suites import Cell
 from stemob_wrappers.pictures import write_image
 from stemob_wrappers.splits import Split
 from stemob_wrappers.wrappers.spaces import find_images, get, name
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -121,7 +124,12 @@ class Runner:
             stem for stem in _stems(conditions) if not self._pictures(task, cell, stem).is_dir()
         ]
         if not (todo or unseen):
+            log.info("%s %s: all conditions were played before", short_name(task), cell)
             return
+        names = ", ".join(condition.name for condition in todo)
+        log.info(
+            "%s %s: playing %s", short_name(task), cell, names or "nothing, for pictures alone"
+        )
         where = (task, self.env_kwargs[task], self.cells[cell], self.split)
         with open_vector_env(*where, self.num_envs, self.chunk) as venv:
             for stem in unseen:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 import warnings
 from collections.abc import Sequence
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 Frames = TypeVar("Frames", NDArray[np.uint8], "torch.Tensor")
 CACHE_FORMAT = 1
 MOST_EPISODES = 65_536  # whose frames are counted; an episode that was not seen for longest is left
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -118,6 +120,12 @@ class StemPipeline:
         self.identity = identity(self.inverter.config, self.inverter.digest)
         self.fingerprint = fingerprint(self.identity)
         self.stats = StemStats(seconds=self.inverter.seconds)  # shared: one table for all stages
+        log.info(
+            "%s, %s at step %d of %d, by %s on %s: fingerprint %s",
+            *(self.config.backbone, self.config.method),
+            *(self.config.inversion_steps, self.config.num_steps),
+            *(self.engine, self.device, self.fingerprint),
+        )
         self._lock = self.inverter.lock  # of the statistics and of the count below
         self._seen: dict[bytes, int] = {}  # frames by episode: names the draws of "fresh"
 
