@@ -43,7 +43,7 @@ def write_card(
     """Measure a trained backbone and write its ``README.md``; the figures join its index too.
 
     Args:
-        backbone: folder that ``train_backbone`` wrote.
+        backbone: folder that training wrote.
         data: what it was trained on, in words.
         held_out: frames never trained on, uint8 [S, A, H, W, 3] by size: states under appearances,
             of which the first is the nominal one.
@@ -83,13 +83,6 @@ def write_card(
     )
     write_text(backbone / "README.md", text)
     return figures
-
-
-def scenes_in_words(folders: Sequence[Path]) -> str:
-    """How many frames of rendered scenes there are."""
-    shapes = [scene.frames.shape for folder in folders for scene in load_scenes(folder)]
-    frames = sum(shape[0] * shape[1] for shape in shapes)
-    return f"{frames} frames at {shapes[0][2]} px of {len(shapes)} rendered MuJoCo scenes"
 
 
 def held_out_frames(folder: Path, size: int, workers: int = 1) -> NDArray[np.uint8]:
@@ -171,6 +164,8 @@ _MADE = {
     "flat": "gives every geom its plain nominal colour under one light, whatever it came in",
     "roles": "draws objects in the plain colour that they are seen in, the robot in its own, and "
     "table, floor,\nwalls and sky in one grey each, all under one light",
+    "foreground": "draws objects in the plain colour that they are seen in and the robot in greys, "
+    "under one\nlight, and all else (table, floor, walls, fixtures, sky) in one even grey",
 }
 
 _CANONICAL = """

@@ -76,13 +76,10 @@ def train_denoiser(
         ValueError: the checkpoint belongs to other settings.
 
     Example:
-        >>> from stemob_wrappers.renders.files import Scene, write_scene
-        >>> from stemob_wrappers.training.batches import FrameSource
-        >>> frames = np.zeros((2, 3, 64, 64, 3), np.uint8)
-        >>> scene = Scene(frames, np.zeros((2, 9), np.float32), {})
-        >>> write_scene(scene, Path("scenes/scene-00000.safetensors"))
-        >>> images, config = FrameSource(Path("scenes")), DenoiserConfig(steps=1)
-        >>> train_denoiser(images, "embedded", Path("denoiser"), config).name
+        >>> class Grey:
+        ...     def batch(self, rng: np.random.Generator, batch_size: int) -> torch.Tensor:
+        ...         return torch.zeros(batch_size, 3, 32, 32)
+        >>> train_denoiser(Grey(), "embedded", Path("denoiser"), DenoiserConfig(steps=1)).name
         'unet'
     """
     config = config or DenoiserConfig()

@@ -27,12 +27,6 @@ from stemob_wrappers.backbones.folder import StemFolder
 from stemob_wrappers.backbones.networks import Decoder, StemAutoencoder
 from stemob_wrappers.diffusion.schedule import SD_SCHEDULE, NoiseSchedule
 from stemob_wrappers.renders.views import ROLES
-from stemob_wrappers.training.codec import (
-    CANONICAL_MAX_TIMESTEP,
-    MAX_TIMESTEP,
-    noise_latents,
-    write_backbone,
-)
 from stemob_wrappers.training.loop import Run, optimise
 from stemob_wrappers.training.losses import (
     alignment_loss,
@@ -40,6 +34,11 @@ from stemob_wrappers.training.losses import (
     hue_loss,
     picture_loss,
     roles_loss,
+)
+from stemob_wrappers.training.noised import (
+    CANONICAL_MAX_TIMESTEP,
+    MAX_TIMESTEP,
+    noise_latents,
 )
 from stemob_wrappers.training.repaint import Repainter
 from stemob_wrappers.training.synthesis import (
@@ -51,6 +50,7 @@ from stemob_wrappers.training.synthesis import (
     to_images,
 )
 from stemob_wrappers.training.view_crops import SKY, Crops, ViewSource
+from stemob_wrappers.training.written import write_backbone
 
 CELL = 4  # pixels a latent cell is wide
 PIXELS = 3 * CELL**2  # channels that the decoder's last layer has for a picture
@@ -88,20 +88,20 @@ class RelitConfig:
     """
 
     steps: int = 5_000
-    batch_size: int = 24
-    learning_rate: float = 1e-3
-    ema: float = 0.998
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    ema: float = 0.999
     look_scale: float = 0.5
-    targets: tuple[str, ...] = ("flat", "roles")
+    targets: tuple[str, ...] = ("foreground",)
     clean: float = 0.5
     canonical_clean: float = 0.2
-    alignment: float = 0.5
+    alignment: float = 0.2
     objects: float = 3.0
-    hue: float = 0.5
-    repainted: float = 0.25
-    rendered: float = 0.25
-    filtered: float = 0.15
-    plain_share: float = 1 / 3
+    hue: float = 4.0
+    repainted: float = 0.15
+    rendered: float = 0.5
+    filtered: float = 0.05
+    plain_share: float = 0.25
     frozen_encoder: bool = False
     roles: float = 0.5
     context_blocks: int = 1
@@ -190,6 +190,18 @@ def train_on_views(
             names no canonical backbone.
     """
     config = config or RelitConfig()
+    return train(Batches(views, config), out, config, save_every=save_every, workers=workers)
+
+
+def train(
+    batches: Dataset[Batch],
+    out: Path,
+    config: RelitConfig,
+    *,
+    save_every: int = 250,
+    workers: int = 0,
+) -> Path:
+    """The same from any batches, by step."""
     model = first_networks(config).train()
     # Looks are said as they were; only how loud they are said has changed.
     model.plain.encoder.look.requires_grad_(False)
@@ -201,14 +213,13 @@ def train_on_views(
     schedule = NoiseSchedule.from_config(SD_SCHEDULE)
     settings = dataclasses.asdict(config) | {"targets": list(config.targets)}
 
-    batches = Batches(views, config)
     ahead: Iterator[Batch] = iter(())
 
     def loss_of(step: int) -> torch.Tensor:
         nonlocal ahead
         batch = next(ahead, None)
         if batch is None:  # the first step of this run, wherever it goes on
-            ahead = batches.from_step(step, workers)
+            ahead = from_step(batches, step, config.steps, workers)
             batch = next(ahead)
         return relit_loss(model, batch, schedule, config, step)
 
@@ -313,18 +324,19 @@ class Batches(Dataset[Batch]):
         rng = np.random.default_rng([self.config.seed, step])
         return draw_batch(rng, *self._drawn_from, self.config)
 
-    def from_step(self, step: int, workers: int) -> Iterator[Batch]:
-        """All batches from one step on, drawn ahead by worker processes if there are any."""
-        return iter(
-            DataLoader(
-                self,
-                batch_size=None,
-                sampler=range(step, self.config.steps),
-                num_workers=workers,
-                # A process that has rendered must not be forked.
-                multiprocessing_context="spawn" if workers else None,
-            )
+
+def from_step(batches: Dataset[Batch], step: int, steps: int, workers: int) -> Iterator[Batch]:
+    """All batches from one step on, drawn ahead by worker processes if there are any."""
+    return iter(
+        DataLoader(
+            batches,
+            batch_size=None,
+            sampler=range(step, steps),
+            num_workers=workers,
+            # A process that has rendered must not be forked.
+            multiprocessing_context="spawn" if workers else None,
         )
+    )
 
 
 def draw_batch(
