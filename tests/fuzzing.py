@@ -16,7 +16,8 @@ from pathlib import Path
 
 SECONDS = 20  # that one file may take
 FUSE_BYTES = 4 * 2**30  # of address space on top, so that a defect does not take the machine along
-_COUNTS = struct.Struct("<4Q")  # the number at work, files refused, files read, memory taken
+# The number at work, files refused, files read, memory taken, and the number that took it.
+_COUNTS = struct.Struct("<5Q")
 
 
 @dataclass
@@ -27,12 +28,14 @@ class Findings:
         read: how many were read without an error.
         refused: how many were refused with a ValueError or an OSError.
         taken_bytes: resident memory at the worst moment beyond that at the start.
+        taken_by: the number of the file that was read then.
         failed: other endings, by the number that ``damaged`` makes the file of.
     """
 
     read: int = 0
     refused: int = 0
     taken_bytes: int = 0
+    taken_by: int = 0
     failed: dict[int, str] | None = None
 
 
@@ -61,10 +64,11 @@ def read_damaged(
         child = context.Process(target=_read_all, args=(read, seeds, folder, left))
         child.start()
         child.join()
-        at, refused, passed, taken = _COUNTS.unpack(shared.read_bytes())
+        at, refused, passed, *taken = _COUNTS.unpack(shared.read_bytes())
         findings.refused += refused
         findings.read += passed
-        findings.taken_bytes = max(findings.taken_bytes, taken)
+        worst = max((findings.taken_bytes, findings.taken_by), tuple(taken))
+        findings.taken_bytes, findings.taken_by = worst
         if child.exitcode == 0:
             break
         findings.failed[at] = said.read_text() or f"ended with {child.exitcode}"
@@ -80,10 +84,10 @@ def _read_all(
     limit = _address_space() + FUSE_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    refused = passed = 0
+    refused = passed = taken = taken_by = 0
     with open(folder / "counts", "r+b") as file, mmap.mmap(file.fileno(), _COUNTS.size) as counts:
         for number in numbers:
-            counts[:] = _COUNTS.pack(number, refused, passed, _peak() - start)
+            counts[:] = _COUNTS.pack(number, refused, passed, taken, taken_by)
             name, data = damaged(number, seeds)
             (folder / name).write_bytes(data)
             signal.alarm(SECONDS)
@@ -97,7 +101,9 @@ def _read_all(
                 raise SystemExit(1) from None
             finally:
                 signal.alarm(0)
-        counts[:] = _COUNTS.pack(numbers[-1], refused, passed, _peak() - start)
+            if _peak() - start > taken:
+                taken, taken_by = _peak() - start, number
+        counts[:] = _COUNTS.pack(numbers[-1], refused, passed, taken, taken_by)
 
 
 def damaged(number: int, seeds: dict[str, bytes]) -> tuple[str, bytes]:

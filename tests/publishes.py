@@ -103,7 +103,7 @@ def _write_checkpoint(folder: Path, version: int) -> None:
 def _read_checkpoint(folder: Path) -> Any:
     run, model, average, optimiser = _training(0)
     step = _load_checkpoint(folder / CHECKPOINT_FILE, run, model, average, optimiser)
-    return (step, float(sum(x.sum() for x in average.parameters()))) if step else None
+    return (step, float(sum(x.detach().sum() for x in average.parameters()))) if step else None
 
 
 def _write_backbone(folder: Path, version: int) -> None:
@@ -127,7 +127,7 @@ def _read_network(folder: Path) -> float | None:
     if not (folder / "unet" / "config.json").exists():
         return None
     network: Any = load_network(StemDenoiser, folder / "unet")
-    return float(sum(x.double().sum() for x in network.parameters()))
+    return float(sum(x.detach().double().sum() for x in network.parameters()))
 
 
 def _record(version: int) -> Record:

@@ -162,8 +162,12 @@ def read_fuzzed(folder: Path, kind: str, count: int) -> None:
         (folder / name).mkdir()
     found = read_damaged(read, make(folder / "sound"), folder / "damaged", range(count))
     print(f"{kind}: {found}")
-    assert not found.failed
-    assert found.read + found.refused == count
+    assert found.failed is not None
+    ended = [text for text in found.failed.values() if text.startswith("ended with")]
+    assert len(found.failed) == len(ended), found.failed
+    # HDF5's own library: on some damage it never ends, or ends the process. SECURITY.md says so.
+    assert len(ended) <= (count / 1000 if kind == "hdf5" else 0)
+    assert found.read + found.refused + len(ended) == count
     assert found.refused > count / 10
     assert found.read > count / 100
     assert found.taken_bytes < MOST_BYTES
