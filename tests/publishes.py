@@ -179,7 +179,7 @@ def _read_scene(folder: Path) -> Any:
 
 def _merge(folder: Path, version: int) -> None:
     shards = sorted(folder.with_name(f"shards{version}").glob("*.hdf5"))
-    merge_shards(shards, folder / "merged.hdf5", overwrite=True)
+    merge_shards(folder / "merged.hdf5", shards, overwrite=True)
 
 
 def _read_merged(folder: Path) -> Any:
