@@ -33,6 +33,7 @@ _BY_PATH = {76: 0, 82: 0, 83: 0, 84: 0, 85: 0, 86: 0, 87: 0, 88: 1}  # rename, u
 _BY_FOLDER_AND_PATH = {258: 0, 263: 0, 264: 0, 265: 2, 266: 1, 316: 0}  # the same, …at
 _OPEN = {2: (None, 0, 1), 257: (0, 1, 2)}  # folder, path and flags
 _CHANGING_FLAGS = os.O_CREAT | os.O_TRUNC
+_SECONDS = 300  # that work may take, traced
 _BLOCK_BYTES = 512  # written at once by a disk
 
 Work = Callable[..., None]
@@ -152,6 +153,7 @@ def empty(folder: Path) -> None:
 
 
 def _work_when_told(pipe: Connection, work: Work, arguments: tuple[Any, ...]) -> None:
+    signal.alarm(_SECONDS)  # a process that hangs fails the test
     pipe.send("ready")
     pipe.recv()
     work(*arguments)
