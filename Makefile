@@ -30,8 +30,8 @@ bench: $(INSTALLED) ## run every benchmark in turn
 	    echo "== $$script"; $(BIN)/python "$$script" $(ARGS) || exit 1; \
 	done
 
-soak: $(INSTALLED) ## run the slow tests
-	@$(WITH_GL) $(BIN)/python -m pytest -m slow $(ARGS)
+soak: $(INSTALLED) ## run the slow tests: kills, power cuts, damaged files, hours of it
+	@$(WITH_GL) $(BIN)/python -m pytest -m slow -rA $(ARGS)
 
 lint: $(INSTALLED) ## check style, spelling and types
 	$(BIN)/ruff check

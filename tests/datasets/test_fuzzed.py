@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +64,13 @@ def video(folder: Path) -> dict[str, bytes]:
     """Every container that is read, and the codecs that recordings have."""
     for suffix in (".mp4", ".mov", ".mkv", ".avi"):
         write_video(folder / f"ours{suffix}", FRAMES, 20)
-    for name, codec, pixels in (("h264.mp4", "libx264", "yuv420p"), ("vp8.webm", "libvpx", "yuv420p"),
-                                ("vp9.webm", "libvpx-vp9", "yuv420p"), ("ffv1.mkv", "ffv1", "bgr0")):  # fmt: skip
+    codecs = {
+        "h264.mp4": ("libx264", "yuv420p"),
+        "vp8.webm": ("libvpx", "yuv420p"),
+        "vp9.webm": ("libvpx-vp9", "yuv420p"),
+        "ffv1.mkv": ("ffv1", "bgr0"),
+    }
+    for name, (codec, pixels) in codecs.items():
         with av.open(folder / name, "w") as container:
             stream: Any = container.add_stream(codec, rate=20)
             stream.height, stream.width, stream.pix_fmt = 16, 24, pixels
