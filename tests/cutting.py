@@ -230,7 +230,7 @@ class _Traced:
         return os.waitpid(self.pid, _ANY_CHILD)[1]
 
     def _signal_of(self, status: int) -> int:
-        """What is to be delivered: a signal that stopped the process, and no stop of the tracing."""
+        """What is to be delivered: a signal that stopped the process, no stop of the tracing."""
         stopped_by = os.WSTOPSIG(status)
         return 0 if stopped_by & 0x80 or status >> 16 else stopped_by
 
