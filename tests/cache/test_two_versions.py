@@ -60,7 +60,7 @@ if stems:
         given = StemPipeline(config, cache=cache)(shown)
         assert np.abs(given.astype(int) - right).max() <= 1
 print(operations, "operations", hits, "hits")
-""" % (BUDGET, BUDGET)  # fmt: skip
+""" % (BUDGET, BUDGET)  # fmt: skip  # noqa: UP031
 
 
 @pytest.fixture(scope="module")
