@@ -30,8 +30,8 @@ bench: $(INSTALLED) ## run every benchmark in turn
 	    echo "== $$script"; $(BIN)/python "$$script" $(ARGS) || exit 1; \
 	done
 
-soak: $(INSTALLED) ## run the slow tests
-	@$(WITH_GL) $(BIN)/python -m pytest -m slow $(ARGS)
+soak: $(INSTALLED) ## run the slow tests: kills, power cuts, damaged files, hours of it
+	@$(WITH_GL) $(BIN)/python -m pytest -m slow -rA $(ARGS)
 
 # Takes an hour and a few GB of the temporary folder; ARGS="'mujoco 3.3.0' metaworld" tries those rows.
 test-matrix: $(INSTALLED) build ## try the wheel beside the oldest and newest of its dependencies

@@ -110,6 +110,8 @@ def check_plan(folder: Path, plan: dict[str, Any], overwrite: bool) -> None:
     if state is not None:
         differing = [name for name in plan if state["plan"].get(name) != plan[name]]
         if not differing:
+            if "finished" in state:  # and removed since: what is assembled now is not whole yet
+                _write_plan(folder, {"plan": plan})
             return
         if not overwrite:
             raise FileExistsError(
