@@ -11,10 +11,11 @@ import json
 import os
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from stemob_wrappers.cache import CacheLike, recorded_cache
 from stemob_wrappers.config import StemConfig, as_config
+from stemob_wrappers.datasets.formats import open_source
 from stemob_wrappers.datasets.parts import Summary, convert_items, explained, printable
 from stemob_wrappers.datasets.plan import (
     check_parts_folder,
@@ -28,9 +29,8 @@ from stemob_wrappers.datasets.plan import (
     tidy,
 )
 from stemob_wrappers.datasets.stems import Item, Stems
-from stemob_wrappers.pictures import MAX_PIXELS
 from stemob_wrappers.report.contact_sheet import write_contact_sheet
-from stemob_wrappers.stem.provenance import SIDECAR, is_converted, is_hdf5, provenance
+from stemob_wrappers.stem.provenance import SIDECAR, provenance
 
 
 def invert_dataset(
@@ -41,6 +41,7 @@ def invert_dataset(
     keys: list[str] | None = None,
     filter_key: str | None = None,
     num_trajs: int | None = None,
+    to: Literal["lerobot"] | None = None,
     draws: int = 1,
     batch_size: int = 64,
     workers: int = 1,
@@ -51,25 +52,29 @@ def invert_dataset(
     dtype: str = "float32",
     progress: bool = False,
     allow_short: bool = False,
-    max_pixels: int = MAX_PIXELS,
+    max_pixels: int | None = None,
 ) -> Summary:
     """Write a copy of a data set whose camera frames are stem frames.
 
-    The source is a robomimic or MimicGen HDF5 file, a folder of images and videos, or one video.
+    The source is a robomimic or MimicGen HDF5 file, a LeRobot data set (version 3), a Minari data
+    set (HDF5), a folder of images and videos, or one video.
     All but the frames is carried over bit for bit. A run that was cut short goes on where it
     stopped when it is called again with the same arguments; a trajectory that cannot be read is
-    named in the summary, and the rest is finished. So is what looks like a picture and is none that
-    can become a stem frame: it stays as it is.
+    named in the summary, and the rest is finished (of a LeRobot or Minari data set, nothing is:
+    it is whole or none). So is what looks like a picture and is none that can become a stem frame:
+    it stays as it is.
 
     Args:
         source: what to convert; it is only ever read.
         target: where the result goes.
         config: a StemConfig, its dict, or None for the defaults.
-        keys: names of images below ``obs`` (HDF5), or None for all.
+        keys: names of images, or None for all: below ``obs`` (HDF5), of the space (Minari), or such
+            as ``observation.images.front`` (LeRobot).
         filter_key: name of a mask in the file that lists the demos to take (HDF5).
         num_trajs: take only the first so many demos (HDF5).
+        to: write another format than the source's: a LeRobot data set of an HDF5 file.
         draws: noise draws a frame; draw d has the config's seed + d, and those after the first
-            become extra demos, or files.
+            become extra demos, or files (HDF5, folders and videos).
         batch_size: frames that are sent to the network at once.
         workers: processes; they share the threads of this one.
         shard: (index, count) to convert only every count-th item, for ``merge_shards``.
@@ -80,10 +85,11 @@ def invert_dataset(
         allow_short: keep what can be read of a damaged video, and list it, in place of failing it
             (folders and videos).
         max_pixels: fail pictures that declare more, before memory is taken for them (folders and
-            videos); Pillow itself refuses more than 178 million.
+            videos); 2^25 if None, and Pillow itself refuses more than 178 million.
 
     Raises:
         FileNotFoundError: no such source.
+        ImportError: a library that reads the format is missing.
         FileExistsError: the target is there, or parts of another conversion to it.
         BlockingIOError: another process is converting to the target.
         ValueError: bad arguments, nothing to convert in the source, a source that is converted
@@ -101,9 +107,16 @@ def invert_dataset(
     config, source, target = as_config(config), Path(source), Path(target)
     _check_arguments(draws, workers, batch_size, shard, num_trajs, max_pixels)
     _check_places(source, target)
-    hdf5_only = {"keys": keys, "filter_key": filter_key, "num_trajs": num_trajs}
-    files_only = {"allow_short": allow_short, "max_pixels": max_pixels}
-    reader = _open_source(source, draws, hdf5_only, files_only)
+    options = {
+        "keys": keys,
+        "filter_key": filter_key,
+        "num_trajs": num_trajs,
+        "draws": draws if draws > 1 else None,
+        "to": to,
+        "allow_short": allow_short or None,
+        "max_pixels": max_pixels,
+    }
+    reader = open_source(source, options)
     settings: dict[str, Any] = {
         "config": config,
         "draws": draws,
@@ -200,59 +213,20 @@ def _write_contact_sheet(
         return None
 
 
-def _open_source(
-    source: Path, draws: int, hdf5_only: dict[str, Any], files_only: dict[str, Any]
-) -> Any:
-    if not source.exists():
-        raise FileNotFoundError(f"no data set at {source}")
-    if source.is_file() and is_hdf5(source):
-        try:
-            import h5py
-
-            from stemob_wrappers.datasets.robomimic.source import RobomimicSource
-        except ImportError as error:
-            raise ImportError(
-                "HDF5 data sets need h5py: pip install 'stemob_wrappers[datasets]'"
-            ) from error
-        try:
-            h5py.File(source, "r").close()
-        except OSError as error:
-            raise OSError(f"{source} cannot be read as HDF5 ({error})") from error
-        _check_raw(source)
-        return RobomimicSource(source, **hdf5_only, draws=draws)
-    if any(value is not None for value in hdf5_only.values()):
-        raise ValueError(
-            f"keys, filter_key and num_trajs are for HDF5 files, but {source} is none "
-            "(.hdf5, .h5); leave them out"
-        )
-    from stemob_wrappers.datasets.pictures.source import PicturesSource
-
-    _check_raw(source)
-    return PicturesSource(source, draws, **files_only)
-
-
-def _check_raw(source: Path) -> None:
-    """Refuse to convert twice: no environment shows such frames."""
-    if is_converted(source):
-        raise ValueError(
-            f"{source} holds stem frames already; convert the raw data set that it was made from"
-        )
-
-
 def _check_arguments(
     draws: int,
     workers: int,
     batch_size: int,
     shard: tuple[int, int] | None,
     num_trajs: int | None,
-    max_pixels: int,
+    max_pixels: int | None,
 ) -> None:
     numbers = {
         "draws": draws,
         "workers": workers,
         "batch_size": batch_size,
         "num_trajs": 1 if num_trajs is None else num_trajs,
-        "max_pixels": max_pixels,
+        "max_pixels": 1 if max_pixels is None else max_pixels,
     }
     for name, value in numbers.items():
         if value < 1:
