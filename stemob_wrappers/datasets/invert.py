@@ -28,6 +28,7 @@ from stemob_wrappers.datasets.plan import (
     remove,
     tidy,
 )
+from stemob_wrappers.datasets.ray import engine_at_hand, room_for
 from stemob_wrappers.datasets.stems import Item, Stems
 from stemob_wrappers.report.contact_sheet import write_contact_sheet
 from stemob_wrappers.stem.provenance import SIDECAR, provenance
@@ -44,7 +45,8 @@ def invert_dataset(
     to: Literal["lerobot"] | None = None,
     draws: int = 1,
     batch_size: int = 64,
-    workers: int = 1,
+    workers: int | None = None,
+    engine: str = "local",
     shard: tuple[int, int] | None = None,
     overwrite: bool = False,
     cache: CacheLike = None,
@@ -76,7 +78,10 @@ def invert_dataset(
         draws: noise draws a frame; draw d has the config's seed + d, and those after the first
             become extra demos, or files (HDF5, folders and videos).
         batch_size: frames that are sent to the network at once.
-        workers: processes; they share the threads of this one.
+        workers: processes, which share the threads of this one, or actors on Ray; None for one,
+            or for one a CPU or GPU of the cluster.
+        engine: ``"local"``, ``"ray"`` or ``"ray=ADDRESS"``: where the work is done; no byte of the
+            result depends on it. Every node of a cluster needs the source under the same path.
         shard: (index, count) to convert only every count-th item, for ``merge_shards``.
         overwrite: replace a target that is there.
         cache: a FrameCache, its folder, or None for memory.
@@ -91,6 +96,7 @@ def invert_dataset(
         FileNotFoundError: no such source.
         ImportError: a library that reads the format is missing.
         FileExistsError: the target is there, or parts of another conversion to it.
+        ConnectionError: no Ray cluster answers at the address.
         BlockingIOError: another process is converting to the target.
         ValueError: bad arguments, nothing to convert in the source, a source that is converted
             already, source and target within each other, or a folder in the place of the target
@@ -105,7 +111,7 @@ def invert_dataset(
         1
     """
     config, source, target = as_config(config), Path(source), Path(target)
-    _check_arguments(draws, workers, batch_size, shard, num_trajs, max_pixels)
+    _check_arguments(draws, workers, engine, batch_size, shard, num_trajs, max_pixels)
     _check_places(source, target)
     options = {
         "keys": keys,
@@ -124,7 +130,12 @@ def invert_dataset(
         "device": device,
         "dtype": dtype,
     }
-    with locked_parts(target) as folder:
+    if shard is not None and not reader.has_shards:
+        raise ValueError(
+            f"{source} is not converted in shards, its result is whole or none; use workers on "
+            "one machine, or engine='ray' on several"
+        )
+    with engine_at_hand(engine), locked_parts(target) as folder:
         stems = Stems(**settings, cache=cache)
         made_by = provenance(
             stems.pipelines[0], draws, reader.selection(), reader.converted(), reader.left_out()
@@ -136,13 +147,15 @@ def invert_dataset(
             summary = Summary(target, resumed=finished["items"], **finished)
         else:
             _check_target(target, folder, overwrite)
+            if engine != "local":
+                room_for(stems.pipelines[0].device)
             check_plan(folder, plan, overwrite)
             summary = Summary(target)
             everything = reader.items()
             items = everything if shard is None else everything[shard[0] :: shard[1]]
             worker_settings = {**settings, "cache": recorded_cache(cache)}
             parts = convert_items(
-                reader, items, folder, stems, summary, workers, worker_settings, progress
+                reader, items, folder, stems, summary, engine, workers, worker_settings, progress
             )
             if shard is not None:
                 made_by["shard"] = _shard(shard, everything, reader)
@@ -215,7 +228,8 @@ def _write_contact_sheet(
 
 def _check_arguments(
     draws: int,
-    workers: int,
+    workers: int | None,
+    engine: str,
     batch_size: int,
     shard: tuple[int, int] | None,
     num_trajs: int | None,
@@ -223,7 +237,7 @@ def _check_arguments(
 ) -> None:
     numbers = {
         "draws": draws,
-        "workers": workers,
+        "workers": 1 if workers is None else workers,
         "batch_size": batch_size,
         "num_trajs": 1 if num_trajs is None else num_trajs,
         "max_pixels": 1 if max_pixels is None else max_pixels,
@@ -231,6 +245,8 @@ def _check_arguments(
     for name, value in numbers.items():
         if value < 1:
             raise ValueError(f"{name} must be 1 or more, received {value}")
+    if engine not in ("local", "ray") and not engine.startswith("ray="):
+        raise ValueError(f"engine must be 'local', 'ray' or 'ray=ADDRESS', received {engine!r}")
     if shard is not None and not 0 <= shard[0] < shard[1]:
         raise ValueError(
             f"the shard's index must lie in 0 to {shard[1] - 1} (number of shards less one), "

@@ -45,6 +45,12 @@ class LeRobotOfRobomimic:
     file: RobomimicSource
 
     part_suffix = ".npz"
+    has_shards = False
+
+    @property
+    def path(self) -> Path:
+        """The file; it is only ever read."""
+        return self.file.path
 
     @cached_property
     def demos(self) -> list[str]:

@@ -56,6 +56,7 @@ class LeRobotSource:
     keys: tuple[str, ...] | None = None
 
     part_suffix = ".npz"
+    has_shards = False
 
     @cached_property
     def layout(self) -> Layout:

@@ -60,6 +60,7 @@ class MinariSource:
     keys: tuple[str, ...] | None = None
 
     part_suffix = ".hdf5"
+    has_shards = False
 
     @cached_property
     def metadata(self) -> dict[str, Any]:

@@ -72,6 +72,7 @@ class RobomimicSource:
     draws: int = 1
 
     part_suffix = ".hdf5"
+    has_shards = True
 
     def items(self) -> list[Item]:
         """The demos of the result: those of the source first, then those of the other draws."""

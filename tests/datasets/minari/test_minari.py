@@ -177,6 +177,6 @@ def test_a_data_set_without_images_says_so(home: Path, tmp_path: Path) -> None:
     record("fakes/blind-v0", jpeg=True, layout={"arm": LAYOUT["arm"]})
     with pytest.raises(ValueError, match="no image to convert in its observation space"):
         invert_dataset(home / "fakes/blind-v0", tmp_path / "stem", CONFIG)
+    record("fakes/seeing-v0", jpeg=True)
     with pytest.raises(ValueError, match="no image 'rear'"):
-        record("fakes/seeing-v0", jpeg=True)
         invert_dataset(home / "fakes/seeing-v0", tmp_path / "stem", CONFIG, keys=["rear"])
