@@ -23,7 +23,7 @@ from stemob_wrappers.work import sync_to_disk, whole_file
 
 IN_FLIGHT = 2  # tasks that an actor has: one to do while the result of the other travels
 MOST_DEATHS = 3  # of actors over one part
-PATIENCE = 120.0  # seconds for a first actor to find room
+PATIENCE = 600.0  # seconds for a first actor to find room
 ANSWER = 5.0  # seconds for an address to answer
 
 Made = Part | str

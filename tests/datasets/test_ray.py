@@ -33,7 +33,7 @@ def expected(source: Path) -> dict[str, Any]:
 
 def test_an_address_that_nobody_answers_at_is_said(source: Path, tmp_path: Path) -> None:
     started = time.monotonic()
-    with pytest.raises(ConnectionError, match="no Ray cluster answers at 127.0.0.1:9"):
+    with pytest.raises(ConnectionError, match=r"no Ray cluster answers at 127\.0\.0\.1:9"):
         invert_dataset(source, tmp_path / "stem.hdf5", CONFIG, engine="ray=127.0.0.1:9")
     assert time.monotonic() - started < 30
     assert list(tmp_path.iterdir()) == []
@@ -59,7 +59,7 @@ def test_one_node_makes_the_bytes_of_one_process(
 
 @pytest.mark.slow
 def test_a_node_removed_half_way_costs_only_its_parts(tmp_path: Path) -> None:
-    source = make_file(tmp_path / "demo.hdf5", demos=60, length=60, size=64)
+    source = make_file(tmp_path / "demo.hdf5", demos=60, length=20, size=64)
     invert_dataset(source, tmp_path / "alone.hdf5", CONFIG)
     cluster = Cluster(
         initialize_head=True,
