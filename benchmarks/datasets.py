@@ -7,8 +7,8 @@ HDF5 file, as robomimic's --compress does) are written as a robomimic file, a Mi
 LeRobot data set of videos, and each is converted end to end, between two runs of the bare inverter
 on frames in the same batches. Bars: >= 80 % of the bare inverter's frames/s for HDF5 and Minari,
 >= 60 % for LeRobot (decoding and encoding included). On a machine that others use, look at
-the share of processor time, which is counted too. --ray adds two actors on Ray beside two processes, whose
-rates are to lie within 10 %. The original's way is timed on a few frames: an AutoencoderKL of true
+the share of processor time, which is counted too. --ray adds two actors on Ray beside two
+processes, whose rates are to lie within 10 %. The original's way is timed on a few frames: an AutoencoderKL of true
 size, frames at 768 px, one at a time.
 """
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -97,6 +98,7 @@ def convert(source: Path, **options: Any) -> tuple[float, int]:
 
 def against_ray(source: Path) -> list[dict[str, Any]]:
     """Two processes and two actors, each once to have them started, in the order ABBA."""
+    os.environ.setdefault("RAY_worker_niceness", "0")  # 15 by itself: others would come first
     import ray
 
     ray.init(num_cpus=2, log_to_driver=False, include_dashboard=False)

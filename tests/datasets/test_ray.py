@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,14 @@ from stemob_wrappers.datasets import invert_dataset
 from stemob_wrappers.datasets.ray import room_for
 
 CONFIG = StemConfig(inversion_steps=5)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def niceness() -> Iterator[None]:
+    """Ray starts its workers with niceness 15: a busy machine would never come to them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_worker_niceness", "0")
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +68,7 @@ def test_one_node_makes_the_bytes_of_one_process(
 
 @pytest.mark.slow
 def test_a_node_removed_half_way_costs_only_its_parts(tmp_path: Path) -> None:
-    source = make_file(tmp_path / "demo.hdf5", demos=60, length=20, size=64)
+    source = make_file(tmp_path / "demo.hdf5", demos=30, length=20, size=64)
     invert_dataset(source, tmp_path / "alone.hdf5", CONFIG)
     cluster = Cluster(
         initialize_head=True,
@@ -75,7 +84,7 @@ def test_a_node_removed_half_way_costs_only_its_parts(tmp_path: Path) -> None:
 
         def remove() -> None:
             done = target.with_name("stem.hdf5.parts") / "done.jsonl"
-            while not done.exists() or done.read_text().count("demo_") < 10:
+            while not done.exists() or done.read_text().count("demo_") < 5:
                 time.sleep(0.05)
             cluster.remove_node(second, allow_graceful=False)
             removed.append(done.read_text().count("demo_"))
@@ -85,10 +94,10 @@ def test_a_node_removed_half_way_costs_only_its_parts(tmp_path: Path) -> None:
         summary = invert_dataset(source, target, CONFIG, engine="ray")
         thread.join(timeout=60)
         assert removed, "the node was to go before the end"
-        assert 10 <= removed[0] < 60
+        assert 5 <= removed[0] < 30
         assert summary.failed == []
         assert contents(target) == contents(tmp_path / "alone.hdf5")
-        print(f"node removed after {removed[0]} of 60 parts on {os.cpu_count()} cores: {summary}")
+        print(f"node removed after {removed[0]} of 30 parts on {os.cpu_count()} cores: {summary}")
     finally:
         ray.shutdown()
         cluster.shutdown()
