@@ -8,8 +8,8 @@ LeRobot data set of videos, and each is converted end to end, between two runs o
 on frames in the same batches. Bars: >= 80 % of the bare inverter's frames/s for HDF5 and Minari,
 >= 60 % for LeRobot (decoding and encoding included). On a machine that others use, look at
 the share of processor time, which is counted too. --ray adds two actors on Ray beside two
-processes, whose rates are to lie within 10 %. The original's way is timed on a few frames: an AutoencoderKL of true
-size, frames at 768 px, one at a time.
+processes, whose rates are to lie within 10 %. The original's way is timed on a few frames: an
+AutoencoderKL of true size, frames at 768 px, one at a time.
 """
 
 from __future__ import annotations

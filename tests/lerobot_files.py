@@ -85,9 +85,7 @@ def make_dataset(root: Path, lengths: tuple[int, ...] = (5, 4), codec: str = "h2
 def smooth(rng: Any, count: int) -> Any:
     """Frames that a codec does not spoil: random pictures of 4 x 5 enlarged, [N, 64, 80, 3]."""
     coarse = rng.integers(0, 256, (count, 4, 5, 3), dtype=np.uint8)
-    large = [
-        Image.fromarray(frame).resize(SHAPE[1::-1], Image.Resampling.BICUBIC) for frame in coarse
-    ]
+    large = [Image.fromarray(frame).resize((80, 64), Image.Resampling.BICUBIC) for frame in coarse]
     return np.stack([np.asarray(frame) for frame in large])
 
 

@@ -7,6 +7,7 @@ back as bytes; only the driver writes to the target. An actor that dies costs th
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import tempfile
 import time
@@ -79,7 +80,7 @@ def engine_at_hand(engine: str) -> Iterator[None]:
     if address is not None:
         _check_answer(address)
     try:
-        ray.init(address, log_to_driver=False, logging_level="error")
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ConnectionError(f"no Ray cluster answers at {address} ({error})") from error
     try:
@@ -128,7 +129,9 @@ def convert_on_cluster(
     import ray
 
     device = settings["device"]
-    share = {"num_cpus": 1} if _kind(device) == "CPU" else {"num_cpus": 1, "num_gpus": 1}
+    share: dict[str, Any] = (
+        {"num_cpus": 1} if _kind(device) == "CPU" else {"num_cpus": 1, "num_gpus": 1}
+    )
     actor = ray.remote(**share)(_Actor)
     crew = _Crew(ray, lambda: actor.remote(reader, settings))
     try:

@@ -16,7 +16,10 @@ from robomimic_files import contents, make_file
 
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.datasets import invert_dataset
-from stemob_wrappers.datasets.ray import room_for
+from stemob_wrappers.datasets.part import convert_part
+from stemob_wrappers.datasets.ray import _Actor, room_for
+from stemob_wrappers.datasets.robomimic.source import RobomimicSource
+from stemob_wrappers.datasets.stems import Stems
 
 CONFIG = StemConfig(inversion_steps=5)
 
@@ -48,6 +51,19 @@ def test_an_address_that_nobody_answers_at_is_said(source: Path, tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ValueError, match="engine must be"):
         invert_dataset(source, tmp_path / "stem.hdf5", CONFIG, engine="dask")
+
+
+def test_an_actor_sends_the_part_that_this_process_writes(source: Path, tmp_path: Path) -> None:
+    reader = RobomimicSource(source)
+    item, settings = reader.items()[0], {"config": CONFIG, "cache": None}
+    actor = _Actor(reader, settings)
+    actor.ready()
+    made, frames, data = actor.convert(item)
+    path = tmp_path / "demo_0.hdf5"
+    assert made == convert_part(reader, item, Stems(**settings), path, lambda _: None)
+    assert (frames, data) == (24, path.read_bytes())
+    with pytest.raises(FileNotFoundError, match="every node needs it under the same path"):
+        _Actor(RobomimicSource(tmp_path / "none.hdf5"), settings).ready()
 
 
 @pytest.mark.slow

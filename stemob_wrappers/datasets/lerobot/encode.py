@@ -140,8 +140,7 @@ def encode_video(
             if stream is not None:
                 container.mux(stream.encode())
         except FFmpegError as error:
-            size = f"{stream.width} x {stream.height}"
-            raise ValueError(f"{encoder} does not encode frames of {size} ({error})") from error
+            raise ValueError(f"{encoder} does not encode such frames ({error})") from error
     return Part(file.getvalue(), [], add_levels(levels))
 
 

@@ -25,7 +25,9 @@ from lerobot_files import (
 )
 from PIL import Image
 from robomimic_files import make_file
+from typer.testing import CliRunner
 
+from stemob_wrappers.cli.app import app
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.datasets import invert_dataset, read_provenance, verify_dataset
 from stemob_wrappers.datasets.lerobot import source as module
@@ -191,12 +193,13 @@ def test_a_video_that_is_too_short_fails_by_name(tmp_path: Path) -> None:
 
 
 def test_options_of_other_formats_are_refused(source: Path, tmp_path: Path) -> None:
-    for options in (
+    others: list[dict[str, Any]] = [
         {"draws": 2},
         {"filter_key": "train"},
         {"allow_short": True},
         {"to": "lerobot"},
-    ):
+    ]
+    for options in others:
         with pytest.raises(ValueError, match=f"{next(iter(options))} is for"):
             invert_dataset(source, tmp_path / "stem", CONFIG, **options)
     invert_dataset(source, tmp_path / "stem", CONFIG, keys=[PICTURE])
@@ -222,3 +225,16 @@ def test_a_robomimic_file_becomes_a_lerobot_data_set(tmp_path: Path) -> None:
         assert np.abs(np.stack(frames[3:]).astype(int) - exact[:]).mean() < 12  # of random pixels
     with pytest.raises(ValueError, match="one draw a frame"):
         invert_dataset(file, tmp_path / "other", CONFIG, to="lerobot", draws=2)
+
+
+def test_the_command_takes_a_folder_by_itself(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "stem"
+    arguments = ["invert-dataset", str(source), str(target), "--keys", PICTURE, "--verify"]
+    result = CliRunner().invoke(app, [*arguments, "--inversion-steps", "5"])
+    assert result.exit_code == 0, result.output
+    assert f"{target}: verified" in result.output
+    assert f"left as it was: {DEPTH}" in result.output
+    file = make_file(tmp_path / "demo.hdf5", size=64, demos=1, length=2)
+    command = ["invert-dataset", str(file), str(tmp_path / "made"), "--to"]
+    assert CliRunner().invoke(app, [*command, "lerobot", "--verify"]).exit_code == 0
+    assert CliRunner().invoke(app, [*command, "rlds"]).exit_code == 2

@@ -23,6 +23,7 @@ from stemob_wrappers.stem.pipeline import StemPipeline
 CONFIG = StemConfig(inversion_steps=5)
 # Minari asks for a description and more, which a test has no use for.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:minari")
+BLIND: fakes.Layout = {"arm": {"shape": [3], "dtype": "float32", "low": -1.0, "high": 1.0}}
 LAYOUT: fakes.Layout = {
     "front": {"shape": [32, 40, 3]},
     "depth": {"shape": [32, 40, 3]},
@@ -174,7 +175,7 @@ def edit(root: Path, **fields: Any) -> None:
 
 
 def test_a_data_set_without_images_says_so(home: Path, tmp_path: Path) -> None:
-    record("fakes/blind-v0", jpeg=True, layout={"arm": LAYOUT["arm"]})
+    record("fakes/blind-v0", jpeg=True, layout=BLIND)
     with pytest.raises(ValueError, match="no image to convert in its observation space"):
         invert_dataset(home / "fakes/blind-v0", tmp_path / "stem", CONFIG)
     record("fakes/seeing-v0", jpeg=True)
