@@ -117,6 +117,47 @@ def video_properties(path: Path, *, max_pixels: int = MAX_PIXELS) -> VideoProper
     return VideoProperties(rate, max(0, declared - discarded), varying, others)
 
 
+def read_span(
+    path: Path, start: float, fps: float, count: int, *, tolerance: float = 1e-4
+) -> Iterator[Image]:
+    """Yield ``count`` frames of a video that are shown from second ``start`` on, as RGB uint8.
+
+    Args:
+        path: as for :func:`read_video`.
+        start: when the first of them is shown, in seconds.
+        fps: frames a second.
+        count: how many there must be.
+        tolerance: how far a frame's time may be off, in seconds.
+
+    Raises:
+        FileNotFoundError, ValueError: as for :func:`read_video`, and where a frame is missing.
+
+    Example:
+        >>> _ = write_video(Path("a.mp4"), [np.zeros((84, 84, 3), np.uint8)] * 5, 20)
+        >>> sum(1 for _ in read_span(Path("a.mp4"), 0.1, 20, 3))
+        3
+    """
+    found, problem = 0, ""
+    with _opened(path, MAX_PIXELS) as (container, stream):
+        try:
+            container.seek(int((start - tolerance) / stream.time_base), stream=stream)
+            for frame in container.decode(stream):
+                time = float(frame.pts * stream.time_base)
+                if time < start + found / fps - tolerance:
+                    continue
+                if found == count or time > start + found / fps + tolerance:
+                    break
+                yield _upright(path, frame, stream)
+                found += 1
+        except FFmpegError as error:
+            problem = f" ({error.strerror or error})"
+    if found < count:
+        raise ValueError(
+            f"{path} has no frame that can be read at {start + found / fps:.4f} s, number {found} "
+            f"of {count} from {start:.4f} s on{problem}"
+        )
+
+
 def write_video(path: Path, frames: Iterable[Image], fps: float) -> int:
     """Write RGB frames of one size as a video and return how many there were.
 

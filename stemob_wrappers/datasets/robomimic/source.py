@@ -41,8 +41,9 @@ from stemob_wrappers.datasets.robomimic.images import (
 )
 from stemob_wrappers.datasets.robomimic.survey import Survey, survey_demos
 from stemob_wrappers.datasets.stems import CorruptSourceError, Item, Stems, file_stamp
+from stemob_wrappers.made_by import open_hdf5
 from stemob_wrappers.stem.frames import FrameLayout
-from stemob_wrappers.stem.provenance import open_hdf5, write_attributes
+from stemob_wrappers.stem.provenance import write_attributes
 
 SOURCE_ATTRIBUTE = "stemob_source"  # on an extra demo: which one it was made from
 DRAW_ATTRIBUTE = "stemob_draw"
@@ -77,6 +78,7 @@ class RobomimicSource:
     draws: int = 1
 
     part_suffix = ".hdf5"
+    has_shards = True
 
     def items(self) -> list[Item]:
         """The demos of the result: those of the source first, then those of the other draws."""
