@@ -10,7 +10,7 @@ import typer
 from stemob_wrappers.cli.caching import cache_app
 from stemob_wrappers.cli.inverting import invert, invert_dataset, merge_shards
 from stemob_wrappers.cli.making import train_backbone
-from stemob_wrappers.cli.measuring import bench, evaluate, levels
+from stemob_wrappers.cli.measuring import bench, evaluate, levels, report
 from stemob_wrappers.cli.showing import demo, perturb, visualize
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ for command in (
     visualize,
     levels,
     evaluate,
+    report,
     bench,
 ):
     app.command()(command)

@@ -7,7 +7,7 @@ its interval is never left narrower than that of as many independent episodes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from statistics import NormalDist
 from typing import Any, NamedTuple

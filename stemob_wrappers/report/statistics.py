@@ -13,7 +13,6 @@ import numpy as np
 
 from stemob_wrappers.report.intervals import (
     Interval,
-    Scores,
     difference_interval,
     rate_interval,
     wilson_interval,

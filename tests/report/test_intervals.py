@@ -14,7 +14,6 @@ from stemob_wrappers.report.intervals import (
     wilson_interval,
 )
 
-
 # --- one rate ------------------------------------------------------------------------------------
 
 
