@@ -37,7 +37,7 @@ from experiments.robustness.conditions import (
     choose_conditions,
     joined_with,
 )
-from experiments.robustness.page import with_meanings
+from experiments.robustness.republish import with_meanings
 from experiments.robustness.train import SCRIPTS, Recipe, TrainedPolicies, env_kwargs
 from stemob_wrappers.augment import NAMES as AUGMENTATIONS
 from stemob_wrappers.evaluation import Results, evaluate
