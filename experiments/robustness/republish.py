@@ -1,6 +1,6 @@
 """Make the page of the robustness table again, from its results and the frames of its run.
 
-python -m experiments.robustness.republish benchmarks/results/robustness.json --frames WORK/robustness
+python -m experiments.robustness.republish RESULTS.json --frames WORK/robustness
 """
 
 from __future__ import annotations
