@@ -26,8 +26,11 @@ ENCODERS = {
     ".mov": ("mov", "mpeg4", "yuv420p"),
     ".mkv": ("matroska", "mpeg4", "yuv420p"),
     ".avi": ("avi", "mjpeg", "yuvj420p"),
+    ".webm": ("webm", "libvpx-vp9", "yuv420p"),  # which browsers play
 }
 VIDEO_SUFFIXES = tuple(DEMUXERS)
+_QUALITY = {"qmin": "2", "qmax": "2"}
+_VP9_QUALITY = {"crf": "12", "b": "0"}  # it knows quantisers by another scale
 FALLBACK_FPS = 20.0
 
 
@@ -162,7 +165,7 @@ def write_video(path: Path, frames: Iterable[Image], fps: float) -> int:
     """Write RGB frames of one size as a video and return how many there were.
 
     Args:
-        path: .mp4, .mov or .mkv (MPEG-4), or .avi (Motion JPEG).
+        path: .mp4, .mov or .mkv (MPEG-4), .avi (Motion JPEG) or .webm (VP9).
         frames: uint8 [H, W, 3].
         fps: frames a second.
 
@@ -200,7 +203,7 @@ def _encode(path: Path, frames: Iterable[Image], fps: float) -> int:
                 if stream is None:
                     opened.callback(container.close)
                     rate = Fraction(fps).limit_denominator(1001)
-                    quality = {"qmin": "2", "qmax": "2"}
+                    quality = _VP9_QUALITY if codec == "libvpx-vp9" else _QUALITY
                     stream = container.add_stream(codec, rate=rate, options=quality)
                     stream.height, stream.width = frame.shape[:2]
                     stream.pix_fmt = pixel_format

@@ -108,10 +108,12 @@ BAD: dict[str, list[tuple[tuple[Any, ...], str]]] = {
         ((*EVALUATE, "--episodes", 0), "--episodes"),
         ((*EVALUATE, "--condition", "nothing"), "nothing"),
         ((*EVALUATE, "--depends", "gone"), "gone"),
+        ((*EVALUATE, "--reference", "rwa"), "reference must be one of"),
         ((*EVALUATE[:2], "--policy", "nowhere", "--out", "e"), "nowhere"),
         ((*EVALUATE[:2], "--policy", "gone.py:act", "--out", "e"), "gone"),
         (("--env", "Nope-v0", *EVALUATE[2:]), "Nope"),
     ],
+    "report": [(("empty",), "run the evaluation"), (("gone",), "no gone")],
     "train-backbone": [
         ((*TRAIN, "--device", "foo"), "'foo'"),
         ((*TRAIN, "--steps", 0), "--steps"),
