@@ -11,6 +11,7 @@ with needs("cli"):
     import typer
 
 from stemob_wrappers.cli.caching import cache_app
+from stemob_wrappers.cli.doctoring import doctor
 from stemob_wrappers.cli.inverting import invert, invert_dataset, merge_shards
 from stemob_wrappers.cli.making import train_backbone
 from stemob_wrappers.cli.measuring import bench, evaluate, levels
@@ -32,6 +33,7 @@ for command in (
     invert_dataset,
     merge_shards,
     visualize,
+    doctor,
     levels,
     evaluate,
     bench,
