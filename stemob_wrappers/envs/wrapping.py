@@ -100,14 +100,13 @@ class WrappedRobosuite(gym.Env[Any, np.ndarray]):
         ]
         low, high = self._robosuite.action_spec
         self.action_space = spaces.Box(low.astype(np.float32), high.astype(np.float32))
-        images = {f"{camera}_image": self._frame(camera, spec) for camera in self.cameras}
-        self.observation_space = spaces.Dict(
-            {key: spaces.Box(0, 255, image.shape, np.uint8) for key, image in images.items()}
-            | {
-                key: spaces.Box(-np.inf, np.inf, np.shape(spec[key]), np.float32)
-                for key in self._state_keys
-            }
-        )
+        entries: dict[str, spaces.Space[Any]] = {}
+        for camera in self.cameras:
+            shape = self._frame(camera, spec).shape
+            entries[f"{camera}_image"] = spaces.Box(0, 255, shape, np.uint8)
+        for key in self._state_keys:
+            entries[key] = spaces.Box(-np.inf, np.inf, np.shape(spec[key]), np.float32)
+        self.observation_space = spaces.Dict(entries)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -173,9 +172,7 @@ class WrappedRobosuite(gym.Env[Any, np.ndarray]):
 
     def _observe(self, states: Observation) -> Observation:
         images = {f"{camera}_image": self._frame(camera, states) for camera in self.cameras}
-        return images | {
-            key: np.asarray(states[key], np.float32) for key in self._state_keys
-        }
+        return images | {key: np.asarray(states[key], np.float32) for key in self._state_keys}
 
     def _frame(self, camera: str, states: Observation) -> np.ndarray:
         """As robosuite rendered it, turned upright; drawn here where it did not."""
@@ -200,9 +197,8 @@ def _beneath(env: Any) -> Any:
 
 
 def _choose_cameras(robosuite: Any, cameras: str | Sequence[str] | None) -> tuple[str, ...]:
-    if cameras is None:
-        cameras = robosuite.camera_names if robosuite.use_camera_obs else ()
-    chosen = (cameras,) if isinstance(cameras, str) else tuple(cameras)
+    own: Sequence[str] = robosuite.camera_names if robosuite.use_camera_obs else ()
+    chosen = (cameras,) if isinstance(cameras, str) else tuple(own if cameras is None else cameras)
     known = list(robosuite.sim.model.camera_names)
     if not chosen or len(set(chosen)) < len(chosen) or not {*chosen} <= {*known}:
         raise ValueError(
@@ -217,4 +213,3 @@ def _upside_down() -> bool:
     with needs("robosuite"):
         from robosuite import macros
     return macros.IMAGE_CONVENTION == "opengl"
-

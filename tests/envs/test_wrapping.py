@@ -70,9 +70,9 @@ def test_frames_drawn_here_are_robosuites_own(seeing, blind):
 
 def test_a_seed_decides_the_episode_and_leaves_the_global_generator_alone(blind):
     env = wrap_robosuite(blind, "agentview", size=SIZE)
-    before = np.random.get_state()[1].copy()  # type: ignore[index]
+    before = np.random.get_state()[1].copy()  # type: ignore[index]  # noqa: NPY002
     first, other, again = (episode(env, seed) for seed in (1, 2, 1))
-    np.testing.assert_array_equal(np.random.get_state()[1], before)  # type: ignore[index]
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # type: ignore[index]  # noqa: NPY002
     assert not np.array_equal(first[0]["cube_pos"], other[0]["cube_pos"])
     for one, two in zip(first, again, strict=True):
         np.testing.assert_array_equal(one["agentview_image"], two["agentview_image"])
@@ -86,7 +86,7 @@ def test_the_horizon_truncates(blind):
 
 
 def test_gymnasiums_checker_accepts_it(blind):
-    env = wrap_robosuite(blind, ["agentview", "robot0_eye_in_hand"], size=(24, SIZE))
+    env: Any = wrap_robosuite(blind, ["agentview", "robot0_eye_in_hand"], size=(24, SIZE))
     check_env(env, skip_render_check=True, skip_close_check=True)
     assert env.observation_space["agentview_image"].shape == (24, SIZE, 3)
 
@@ -97,7 +97,7 @@ def test_the_way_that_the_refusal_names(seeing):
     flat: Any = GymWrapper(seeing, keys=["agentview_image", "robot0_eef_pos"])
     with pytest.raises(ValueError, match=r"wrap_robosuite\(env, cameras=\[\"agentview\"\]\)"):
         StemObservation(flat)
-    env = StemObservation(stemob_wrappers.wrap_robosuite(flat, cameras=["agentview"]))
+    env: Any = StemObservation(stemob_wrappers.wrap_robosuite(flat, cameras=["agentview"]))
     assert set(env.observation_space.spaces) == {"agentview_image", "robot0_eef_pos"}
     seen, _ = env.reset(seed=3)
     raw = wrap_robosuite(seeing).observe()["agentview_image"]
