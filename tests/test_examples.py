@@ -90,10 +90,9 @@ def test_train_robomimic(run, tmp_path):
     with real_robomimic.imports():
         real_robomimic.write_demos(raw)
         invert_dataset(raw, stem)
-        printed = run(
-            "train_robomimic", stem, "--backbone", "ShallowConv", "--epochs", 1, "--steps", 2,
-            "--batch", 2, "--rollouts", 1, "--horizon", 2, "--out", tmp_path / "runs",
-        )  # fmt: skip
+        little = ("--backbone", "ShallowConv", "--epochs", 1, "--steps", 2, "--batch", 2)
+        rollout = ("--rollouts", 1, "--horizon", 2, "--out", tmp_path / "runs")
+        printed = run("train_robomimic", stem, *little, *rollout)
     assert "StemEnvWrapper" in printed
     assert '"Horizon": 2' in printed
     assert len(list(tmp_path.rglob("*.pth"))) == 1

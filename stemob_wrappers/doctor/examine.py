@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from stemob_wrappers.doctor.explain import ALIKE, SAME, Draw, View, find_view
 from stemob_wrappers.doctor.findings import Finding, judge_versions, judge_view
 from stemob_wrappers.doctor.replay import Replay
+from stemob_wrappers.doctor.restem import find_stem_view
 from stemob_wrappers.doctor.sample import Sample, take_sample
-from stemob_wrappers.doctor.stems import find_stem_view
-from stemob_wrappers.doctor.views import ALIKE, SAME, Draw, View, find_view
 from stemob_wrappers.stem.frames import named_as_no_colour
 from stemob_wrappers.stem.identity import installed_versions
 

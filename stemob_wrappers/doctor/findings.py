@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stemob_wrappers.doctor.views import SAME, View
+from stemob_wrappers.doctor.explain import SAME, View
 
 
 @dataclass(frozen=True)

@@ -83,10 +83,10 @@ class Replay:
                 f"a state has {len(state)} numbers, the model here {length} "
                 f"(time, {model.nq} positions, {model.nv} velocities)"
             )
-        data = mujoco.MjData(model)
+        data = mujoco.MjData(model)  # pyright: ignore[reportAttributeAccessIssue]
         data.time, data.qpos[:] = state[0], state[1 : 1 + positions]
         data.qvel[:] = state[1 + positions :]
-        mujoco.mj_forward(model, data)
+        mujoco.mj_forward(model, data)  # pyright: ignore[reportAttributeAccessIssue]
         return model, data
 
     def _draw(self, camera: str, size: tuple[int, int], quality: str) -> Frames:

@@ -25,7 +25,7 @@ if importlib.util.find_spec("robosuite") is None:
 
 SIZE = 48
 KEY = "agentview_image"
-STATES = 2
+STATES = 4
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def lift() -> Any:
 
 @pytest.fixture(scope="module")
 def sound(lift: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two steps of Lift as robomimic's own tools write them: states, model file, upright frames."""
+    """Steps of Lift as robomimic's own tools write them: states, model file, upright frames."""
     import robosuite
 
     path = tmp_path_factory.mktemp("doctor") / "lift.hdf5"

@@ -63,8 +63,8 @@ def config(robomimic: Any, stem: Path) -> Any:
     return config
 
 
-@pytest.fixture
-def env(robomimic: Any, config: Any, stem: Path) -> Any:
+@pytest.fixture(scope="module")
+def env(robomimic: Any, stem: Path) -> Any:
     env = robomimic.env_utils.create_env_from_metadata(
         robomimic.file_utils.get_env_metadata_from_dataset(stem), use_image_obs=True
     )
