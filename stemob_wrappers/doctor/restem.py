@@ -19,9 +19,10 @@ Remake = Callable[[Frames], Frames]
 
 LEVELS = (1, 2, 3, 5, 8, 10, 15, 20, 25, 30, 35, 40, 45, 50)
 PROBED = 2  # frames that views and levels are tried on where renders are the source's to the bit
-DRAWS = 4  # of noise, to compare with where they are not
-BAND = 0.1  # of the logarithm of distances: less than from 15 to 20 steps
-NEAR = 1.03  # times the nearest: no reason to believe in a less usual view
+EQUAL = 0.5  # mean grey levels: less than a level beside it makes with the same noise
+DRAWS = 4  # of noise, to compare with where renders are other bits
+NOISE = 1.5  # times as far as another draw of noise lies, and no further
+NEAR = 1.02  # times the nearest: no reason to believe in a less usual view
 
 
 def find_stem_view(
@@ -31,8 +32,8 @@ def find_stem_view(
 
     Noise is drawn by a frame's content, so only renders that are equal to the source's to the last
     bit give its stem frames again. Where they are not (another driver; frames recorded in motion),
-    stored frames should lie as far from draws of noise as another draw does; a change that small,
-    such as BGR of a grey scene, then goes unseen.
+    stored frames should lie as far from draws of noise as another draw does. A change that small,
+    such as another level or BGR of a grey scene, then goes unseen.
 
     Args:
         key: name of the image.
@@ -47,23 +48,25 @@ def find_stem_view(
     findings = _judge_weights(key, maker.stems(config), sample)
     for view in _views(cameras):
         apart = maker.apart(config, view)
-        if apart <= SAME:
+        if apart <= EQUAL:
             return replace(view, apart=apart), findings, maker.remake(config)
     raw = find_view(sample.frames[key], draw, cameras)
     if raw.apart <= SAME:
         seen = f"the renders themselves are {raw.apart:.1f} grey levels apart"
         return raw, [*findings, Finding("not stem frames", key, seen)], lambda frames: frames
-    others = [
-        config.replace(inversion_steps=steps)
-        for steps in LEVELS
-        if steps <= config.num_steps and steps != config.inversion_steps
-    ]
-    view, found = maker.match(config, others, cameras)
-    if found is not None and found != config:
-        seen = f"{found.inversion_steps} inversion steps, where the file says "
+    usual = View(cameras[0])
+    apart_by_level = {
+        other: maker.apart(other, usual)
+        for other in (config.replace(inversion_steps=steps) for steps in LEVELS)
+        if other.inversion_steps <= config.num_steps
+    }
+    closest = min(apart_by_level, key=lambda other: apart_by_level[other])
+    if apart_by_level[closest] <= EQUAL:
+        seen = f"{closest.inversion_steps} inversion steps, where the file says "
         seen += str(config.inversion_steps)
         findings.append(Finding("wrong stem level", key, seen))
-    return view, findings, maker.remake(found or config)
+        return replace(usual, apart=apart_by_level[closest]), findings, maker.remake(closest)
+    return maker.nearest(config, cameras), findings, maker.remake(config)
 
 
 @dataclass(frozen=True)
@@ -99,26 +102,16 @@ class _Maker:
         made = self.remake(config)(self._renders(view)[:PROBED])
         return _apart(self.sample.frames[self.key][:PROBED], made)
 
-    def match(
-        self, config: StemConfig, others: list[StemConfig], cameras: list[str]
-    ) -> tuple[View, StemConfig | None]:
-        """The view and the config that explain stored frames up to their noise; None if none."""
-        usual = View(cameras[0])
-        for other in others:  # to the bit, but for the level
-            if self.apart(other, usual) <= SAME:
-                return replace(usual, apart=0.0), other
+    def nearest(self, config: StemConfig, cameras: list[str]) -> View:
+        """The view that explains stored frames but for their noise; infinitely apart if none."""
         tried: list[tuple[float, float, View]] = []
-        best = usual
         for group in (cameras[:1], cameras[1:]):
             tried += [(*self._distances(config, view), view) for view in _views(group)]
-            nearest = min(apart for apart, _, _ in tried)
-            apart, noise, best = next(each for each in tried if each[0] <= NEAR * nearest)
-            best = replace(best, apart=abs(apart - noise))
-            if _off(apart, noise) < BAND:
-                return best, config
-        off = {other: _off(*self._distances(other, best)) for other in others}
-        closest = min(others, key=lambda other: off[other])
-        return (best, closest) if off[closest] < BAND else (replace(best, apart=np.inf), None)
+            least = min(apart for apart, _, _ in tried)
+            apart, noise, best = next(each for each in tried if each[0] <= NEAR * least)
+            if apart <= NOISE * noise:
+                return replace(best, apart=0.0)
+        return View(cameras[0])
 
     def _renders(self, view: View) -> Frames:
         return view.apply(self.draw(view.camera, view.quality))
@@ -135,11 +128,6 @@ class _Maker:
             [np.abs(each - mean).mean() for each, mean in zip(draws, means, strict=True)]
         )
         return float(apart), float(noise)
-
-
-def _off(apart: float, noise: float) -> float:
-    """By how much frames differ more, or less, than another draw of noise makes them."""
-    return abs(float(np.log(max(apart, 1e-9) / max(noise, 1e-9))))
 
 
 def _views(cameras: list[str]) -> list[View]:
