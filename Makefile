@@ -11,11 +11,11 @@ INSTALLED := .venv/.installed
 # Runs what follows it with MUJOCO_GL set to a backend that really renders here.
 WITH_GL = MUJOCO_GL=$$($(BIN)/python -m stemob_wrappers.scene.gl) && export MUJOCO_GL && echo "MUJOCO_GL=$$MUJOCO_GL" &&
 
-.PHONY: help demo test bench soak lint format build clean system
+.PHONY: help demo test bench soak test-matrix lint format build docs clean system
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
 
 demo: $(INSTALLED) ## show what the wrapper does, end to end
 	@$(WITH_GL) $(BIN)/stemob demo $(ARGS)
@@ -30,8 +30,12 @@ bench: $(INSTALLED) ## run every benchmark in turn
 	    echo "== $$script"; $(BIN)/python "$$script" $(ARGS) || exit 1; \
 	done
 
-soak: $(INSTALLED) ## run the slow tests
-	@$(WITH_GL) $(BIN)/python -m pytest -m slow $(ARGS)
+soak: $(INSTALLED) ## run the slow tests: kills, power cuts, damaged files, hours of it
+	@$(WITH_GL) $(BIN)/python -m pytest -m slow -rA $(ARGS)
+
+# Takes an hour and a few GB of the temporary folder; ARGS="'mujoco 3.3.0' metaworld" tries those rows.
+test-matrix: $(INSTALLED) build ## try the wheel beside the oldest and newest of its dependencies
+	$(PYTHON) .ci/test_matrix.py dist/*.whl $(ARGS)
 
 lint: $(INSTALLED) ## check style, spelling and types
 	$(BIN)/ruff check
@@ -46,6 +50,9 @@ format: $(INSTALLED) ## put the code in order
 build: $(INSTALLED) ## make the wheel, in dist/
 	rm -rf build dist
 	$(BIN)/python -m build --wheel
+
+docs: $(INSTALLED) ## build the documentation site, in build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 clean: ## remove what was built, but not .venv
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -4,9 +4,9 @@
 
 A generated robomimic file (200 trajectories x 60 frames x 2 cameras at 84 px; --gzip compresses it,
 as robomimic's --compress does) is converted end to end, between two runs of the bare inverter on
-frames of the same file in the same batches. Bar: >= 80 % of the bare inverter's frames/s. The
-original's way is timed on a few frames: an AutoencoderKL of true size, frames at 768 px, one at a
-time.
+frames of the same file in the same batches, with each engine. Bar: >= 85 % of the frames/s of the
+faster one. The original's way is timed on a few frames: an AutoencoderKL of true size, frames at
+768 px, one at a time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from typing import Any
 
 import h5py
 import numpy as np
-import torch
 from common import random_frames, report, seconds_per_call
 from original import save_true_size_model
 
@@ -27,7 +26,7 @@ from stemob_wrappers import StemConfig, StemPipeline
 from stemob_wrappers.datasets import invert_dataset
 
 BATCH = 64
-BAR = 0.8
+BAR = 0.85
 
 
 def main() -> None:
@@ -43,23 +42,27 @@ def main() -> None:
         source = Path(folder) / "demo.hdf5"
         frames = write_demos(source, arguments.demos, arguments.length, arguments.gzip)
         count = 2 * arguments.demos * arguments.length
-        before = bare_rate(frames)
+        before = bare_rates(frames)
         started = time.perf_counter()
         summary = invert_dataset(
             source, Path(folder) / "stem.hdf5", batch_size=BATCH, workers=arguments.workers
         )
         converted = count / (time.perf_counter() - started)
         assert summary.frames == count
-        bare = (before + bare_rate(frames)) / 2
+        after = bare_rates(frames)
+        bare = {engine: (before[engine] + after[engine]) / 2 for engine in before}
         rows = [
-            {"way": "bare inverter, batches of one demo", "frames_per_s": bare},
+            *(
+                {"way": f"bare inverter, {engine}, batches of one demo", "frames_per_s": rate}
+                for engine, rate in bare.items()
+            ),
             {"way": f"invert_dataset, {arguments.workers} workers", "frames_per_s": converted},
         ]
         if arguments.original_frames:
             rate = original_rate(Path(folder), frames, arguments)
             rows.append({"way": "the original's way", "frames_per_s": rate})
             rows.append({"way": "ratio to the original's way", "frames_per_s": converted / rate})
-    share = converted / bare
+    share = converted / max(bare.values())
     report(
         "datasets",
         ("way", "frames_per_s"),
@@ -91,12 +94,19 @@ def write_demos(path: Path, demos: int, length: int, gzip: bool = False) -> Any:
     return frames
 
 
-def bare_rate(frames: Any) -> float:
-    """Frames a second of the inverter alone, without hashing, noise or cache."""
-    inverter = StemPipeline(StemConfig(), cache=False, max_batch=BATCH).inverter
-    tensor = torch.from_numpy(frames)
-    noise = torch.randn(len(frames), *inverter.latent_shape(84, 84))
-    return len(frames) / seconds_per_call(lambda: inverter(tensor, noise), budget=5.0)
+def bare_rates(frames: Any) -> dict[str, float]:
+    """Frames a second of each engine's inverter alone, without hashing, noise or cache."""
+    rates = {}
+    for engine in ("onnxruntime", "torch"):
+        pipeline = StemPipeline(cache=False, device="cpu", max_batch=BATCH, engine=engine)
+        inverter = pipeline.inverter
+        noise = np.zeros((len(frames), *inverter.latent_shape(84, 84)), np.float32)
+
+        def call(inverter: Any = inverter, noise: Any = noise) -> None:
+            inverter(frames, noise)
+
+        rates[engine] = len(frames) / seconds_per_call(call, budget=5.0)
+    return rates
 
 
 def original_rate(folder: Path, frames: Any, arguments: argparse.Namespace) -> float:

@@ -8,7 +8,8 @@ call, less changed by other processes; `load` says how many of them there were. 
 setting its number of threads at each call, so it is no measure of PyTorch by itself.
 Bars on 2 CPU cores: lone frame 2 ms and 0.45 of PyTorch; two cameras 3.5 ms; batch of 16 at 1.25 x
 PyTorch; lone frame beside one / two busy processes 6 / 15 ms; first frame 0.5 s after import;
-HalfCheetah 400 MiB.
+HalfCheetah 400 MiB. `diffusers` are lone frames of networks of true size with random weights, which
+PyTorch runs, quiet and beside one busy process; bar: 3 times the quiet time.
 """
 
 from __future__ import annotations
@@ -19,15 +20,18 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from common import random_frames, report
 
 from stemob_wrappers import StemConfig, StemPipeline
 from stemob_wrappers.cli.bench import milliseconds
+from stemob_wrappers.diffusion.schedule import SD_SCHEDULE
 
 WAYS: dict[str, dict[str, Any]] = {
     "onnxruntime": {"engine": "onnxruntime"},
@@ -35,6 +39,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "torch, spinning": {"engine": "torch", "threads": 2},
 }
 COUNTS = (1, 2, 16)
+DIFFUSERS = {"TAESD": 84, "KL": 32}  # and the side of their frames: a call takes about 50 ms
 COLUMNS = ("way", "busy", "frames", "p50_ms", "p95_ms", "cpu_ms", "load")
 ENV = """
 import json, resource, sys, time
@@ -63,7 +68,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=3.0, help="measured for each figure")
     parser.add_argument("--one", help="measure one way in this process, for the others to collect")
+    parser.add_argument("--diffusers", help="measure this codec, from its folder, likewise")
     settings = parser.parse_args()
+    if settings.diffusers:
+        print(json.dumps(measure_diffusers(Path(settings.diffusers), settings.seconds)))
+        return
     if settings.one:
         print(json.dumps(measure(settings.one, settings.seconds)))
         return
@@ -71,12 +80,14 @@ def main() -> None:
     for busy in (0, 1, 2):
         with busy_processes(busy):
             for way in WAYS:
-                rows += [{**row, "busy": busy} for row in in_fresh_process(way, settings.seconds)]
+                one = ["--one", way, "--seconds", str(settings.seconds)]
+                rows += [{**row, "busy": busy} for row in in_fresh_process(one, way)]
     report(
         "loop",
         COLUMNS,
         rows,
         first_frame_s={engine: run(FRAME, engine) for engine in ("onnxruntime", "torch")},
+        diffusers=diffusers_beside_another(settings.seconds),
         half_cheetah={engine: run(ENV, engine) for engine in ("onnxruntime", "torch")},
     )
 
@@ -112,11 +123,48 @@ def busy_processes(count: int) -> Generator[None]:
             process.wait()
 
 
-def in_fresh_process(way: str, seconds: float) -> list[dict[str, Any]]:
-    """How OpenMP waits is decided once a process."""
+def diffusers_beside_another(seconds: float) -> dict[str, dict[str, float]]:
+    """Median milliseconds of a lone frame, quiet and beside one busy process, for two codecs."""
+    found: dict[str, dict[str, float]] = {}
+    for name, size in DIFFUSERS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            save_codec(name, Path(folder))
+            arguments = ["--diffusers", folder, "--seconds", str(seconds)]
+            took: list[float] = []
+            for busy in (0, 1):
+                with busy_processes(busy):
+                    took.append(in_fresh_process(arguments)["ms"])
+        found[f"{name}, {size} px"] = {"quiet": took[0], "beside": took[1]}
+        found[f"{name}, {size} px"]["times"] = took[1] / took[0]
+    return found
+
+
+def save_codec(name: str, folder: Path) -> None:
+    """Write a codec of true size with random weights, as a model's folder has it."""
+    from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
+    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+    from original import save_true_size_model
+
+    if name == "KL":
+        save_true_size_model(folder)
+        return
+    AutoencoderTiny().save_pretrained(folder / "vae")
+    DDIMScheduler(**SD_SCHEDULE, clip_sample=False).save_pretrained(folder / "scheduler")
+
+
+def measure_diffusers(folder: Path, seconds: float) -> dict[str, float]:
+    config = json.loads((folder / "vae" / "config.json").read_text())
+    name = "TAESD" if config["_class_name"] == "AutoencoderTiny" else "KL"
+    frame = random_frames(1, DIFFUSERS[name])
+    pipeline = StemPipeline(StemConfig(backbone=str(folder)), cache=False, device="cpu")
+    return {"ms": milliseconds(lambda: pipeline(frame), seconds)[0]}
+
+
+def in_fresh_process(arguments: list[str], way: str = "") -> Any:
+    """What this script says; how OpenMP waits is decided once a process."""
     # "spinning" is what OpenMP does unless told: to leave it alone, it is given an empty choice.
     policy = {"OMP_WAIT_POLICY": ""} if "spinning" in way else {}
-    command = [sys.executable, "-W", "ignore", __file__, "--one", way, "--seconds", str(seconds)]
+    command = [sys.executable, "-W", "ignore", __file__, *arguments]
     done = subprocess.run(command, check=True, capture_output=True, env={**os.environ, **policy})
     return json.loads(done.stdout)
 

@@ -1,6 +1,7 @@
 """Wrap one env: its camera images become stem frames, everything else stays as it was.
 
 python examples/wrap_env.py
+python examples/wrap_env.py --chunk 4
 python examples/wrap_env.py --env HalfCheetah-v5 --render-size 84
 """
 
@@ -11,6 +12,8 @@ import gymnasium as gym
 import numpy as np
 
 import stemob_wrappers
+from stemob_wrappers.wrappers.chunk import ActionChunk
+from stemob_wrappers.wrappers.rendering import make_rendered
 
 
 def main() -> None:
@@ -22,15 +25,20 @@ def main() -> None:
         "--render-size", type=int, help="observe frames rendered at this size: for envs without"
     )
     parser.add_argument("--inversion-steps", type=int, default=15, help="of 50; more hides more")
+    parser.add_argument("--chunk", type=int, default=1, help="actions that a policy plans at once")
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     settings = parser.parse_args()
 
-    level = {"inversion_steps": settings.inversion_steps, "keep_raw": True}
     if settings.render_size:
-        env = stemob_wrappers.make(settings.env, size=settings.render_size, **level)
+        env = make_rendered(settings.env, size=settings.render_size)
     else:
-        env = stemob_wrappers.StemObservation(gym.make(settings.env), **level)
+        env = gym.make(settings.env)
+    if settings.chunk > 1:  # below the stem: what is not looked at is neither rendered nor inverted
+        env = ActionChunk(env, settings.chunk)
+    env = stemob_wrappers.StemObservation(
+        env, inversion_steps=settings.inversion_steps, keep_raw=True
+    )
 
     observation, _ = env.reset(seed=settings.seed)
     env.action_space.seed(settings.seed)

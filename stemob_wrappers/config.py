@@ -5,12 +5,19 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self, TypedDict
+from typing import Any, Literal, Self, TypedDict, get_args
 
-METHODS = ("ddpm", "ddim", "ddim-renoise", "ddim-fixed-point", "ddim-warm")
-NOISE_POLICIES = ("frame", "fixed", "episode", "fresh")
+from stemob_wrappers.made_by import read_all
+
+Method = Literal["ddpm", "ddim", "ddim-renoise", "ddim-fixed-point", "ddim-warm"]
+NoisePolicy = Literal["frame", "fixed", "episode", "fresh"]
+Aspect = Literal["keep", "crop", "stretch"]
+Output = Literal["frame", "small"]
+METHODS: tuple[Method, ...] = get_args(Method)
+NOISE_POLICIES: tuple[NoisePolicy, ...] = get_args(NoisePolicy)
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,13 @@ class StemConfig:
             authors' way instead: resized to a square of that many pixels, or of the size that the
             backbone was trained at, and back, by nearest neighbour (the pixel at
             ``floor(i * scale)``), and truncated, not rounded, to uint8.
+        resize: (height, width) that larger frames are shrunk to first, by area averaging, or None.
+            480 x 640 pixels cost 25 times as much as 96 x 128. Not together with ``resolution``,
+            which is the authors' arithmetic, to the byte, and enlarges too.
+        aspect: with ``resize``, ``"keep"`` makes the frame as large as fits into it, ``"crop"``
+            cuts the middle out that has its aspect ratio, ``"stretch"`` has neither.
+        output: with ``resize``, the stem frame is given back at the size of the ``"frame"``, by
+            nearest neighbour, or as the ``"small"`` one that it was made as.
 
     Raises:
         ValueError: a field has a value that cannot be used; the message says which can.
@@ -46,14 +60,17 @@ class StemConfig:
     """
 
     backbone: str = "embedded"
-    method: str = "ddpm"
+    method: Method = "ddpm"
     num_steps: int = 50
     inversion_steps: int = 5
-    noise: str = "frame"
+    noise: NoisePolicy = "frame"
     seed: int = 0
     codec: str | None = None
     revision: str | None = None
     resolution: int | Literal["model"] | None = None
+    resize: tuple[int, int] | None = None
+    aspect: Aspect = "keep"
+    output: Output = "frame"
 
     def __post_init__(self) -> None:
         _require_text("backbone", self.backbone)
@@ -73,9 +90,32 @@ class StemConfig:
             _require_text("revision", self.revision)
         if self.resolution not in (None, "model"):
             _require_int("resolution", self.resolution, 8, 4096)
+        _require_choice("aspect", self.aspect, get_args(Aspect))
+        _require_choice("output", self.output, get_args(Output))
+        self._check_resize()
+
+    def _check_resize(self) -> None:
+        if self.resize is None:
+            if (self.aspect, self.output) != ("keep", "frame"):
+                raise ValueError("aspect and output say how to resize: give resize=(height, width)")
+            return
+        if not isinstance(self.resize, tuple | list) or len(self.resize) != 2:
+            raise TypeError(f"resize must be (height, width), received {self.resize!r}")
+        object.__setattr__(self, "resize", tuple(self.resize))  # JSON has lists
+        for side in self.resize:
+            _require_int("each side of resize", side, 8, 4096)
+        if self.resolution is not None:
+            raise ValueError(
+                "resize and resolution both say at which size frames are inverted; leave one None"
+            )
+        if self.aspect == "crop" and self.output == "frame":
+            raise ValueError(
+                "a cropped frame has no pixels for the rest of the whole one: with aspect='crop' "
+                "take output='small'"
+            )
 
     @classmethod
-    def original(cls, method: str = "ddpm", **fields: Any) -> Self:
+    def original(cls, method: Method = "ddpm", **fields: Any) -> Self:
         """Return the operator of the paper's authors, to the letter.
 
         50 steps, 15 of them climbed, new noise at every call; posterior mode, nearest-neighbour
@@ -106,14 +146,53 @@ class StemConfig:
         }
         return cls.from_dict({**theirs, **fields})
 
+    @classmethod
+    def from_dataset(cls, path: str | os.PathLike[str]) -> Self:
+        """Return the config that the frames of a converted data set were made with.
+
+        Of a data set with several noise draws it is that of the first, as for ``expect``.
+
+        Args:
+            path: what ``invert_dataset`` wrote: an HDF5 file (robomimic, MimicGen), a folder of
+                pictures and videos, or a video; or a folder of data sets that were made alike.
+
+        Raises:
+            FileNotFoundError: nothing is there.
+            ValueError: raw frames, or data sets of several configs.
+
+        Example:
+            >>> from stemob_wrappers.pictures import Path, np, write_image
+            >>> from stemob_wrappers.datasets import invert_dataset
+            >>> write_image(Path("frames/0.png"), np.zeros((16, 16, 3), np.uint8))
+            >>> _ = invert_dataset("frames", "stem", StemConfig(inversion_steps=3))
+            >>> StemConfig.from_dataset("stem").inversion_steps
+            3
+        """
+        made_by = {name: found["config"] for name, found in read_all(path).items()}
+        configs = {name: cls.from_dict(fields) for name, fields in made_by.items()}
+        if len(set(configs.values())) > 1:
+            several = "; ".join(f"{name.name}: {c.to_json()}" for name, c in configs.items())
+            raise ValueError(
+                f"{path} holds data sets of several configs ({several}): name one of them, or "
+                "convert them alike"
+            )
+        return next(iter(configs.values()))
+
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as a plain dict of JSON values.
+        """Return the fields as a plain dict of JSON values; without ``resize``, none about that.
+
+        So configs, and their fingerprints, are those of versions that could not resize.
 
         Example:
             >>> StemConfig().to_dict()["method"]
             'ddpm'
         """
-        return dataclasses.asdict(self)
+        fields = dataclasses.asdict(self)
+        if self.resize is None:
+            del fields["resize"], fields["aspect"], fields["output"]
+        else:
+            fields["resize"] = list(self.resize)
+        return fields
 
     def to_json(self) -> str:
         """Return the fields as one line of JSON with sorted keys.
@@ -177,14 +256,17 @@ class ConfigFields(TypedDict, total=False):
     """The fields of StemConfig as keyword arguments, for type checkers."""
 
     backbone: str
-    method: str
+    method: Method
     num_steps: int
     inversion_steps: int
-    noise: str
+    noise: NoisePolicy
     seed: int
     codec: str | None
     revision: str | None
     resolution: int | Literal["model"] | None
+    resize: tuple[int, int] | None
+    aspect: Aspect
+    output: Output
 
 
 FIELDS = tuple(field.name for field in dataclasses.fields(StemConfig))

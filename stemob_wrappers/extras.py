@@ -1,6 +1,7 @@
 """Optional packages: a missing one is named together with the line that installs it."""
 
 import contextlib
+import importlib.util
 from collections.abc import Iterator
 
 
@@ -34,3 +35,16 @@ def needs(extra: str, purpose: str = "this") -> Iterator[None]:
             f"pip install 'stemob_wrappers[{extra}]'",
             name=package,
         ) from error
+
+
+def find_installed(package: str) -> None:
+    """Look for a package without importing it.
+
+    Raises:
+        ModuleNotFoundError: it is not installed.
+
+    Example:
+        >>> find_installed("numpy")
+    """
+    if importlib.util.find_spec(package) is None:
+        raise ModuleNotFoundError(f"No module named {package!r}", name=package)

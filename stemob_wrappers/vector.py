@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.stem.pipeline import StemStats
 from stemob_wrappers.wrappers.episodes import EpisodeKeys, EpisodeStarts
-from stemob_wrappers.wrappers.observation import refuse_robosuite_gym_wrapper
+from stemob_wrappers.wrappers.observation import refuse_nesting, refuse_robosuite_gym_wrapper
 from stemob_wrappers.wrappers.transform import ObservationTransform, StemOptions, read_options
 
 
@@ -70,6 +70,7 @@ class StemObservation(VectorWrapper[Any, Any, Any, Any, Any]):
     ) -> None:
         super().__init__(env)
         refuse_robosuite_gym_wrapper(env)
+        refuse_nesting(env)
         self.config, given = read_options(config, options)
         self._starts = EpisodeStarts(env)
         self._transform = ObservationTransform(
@@ -77,7 +78,7 @@ class StemObservation(VectorWrapper[Any, Any, Any, Any, Any]):
             self.config,
             **given,
         )
-        if given.get("keep_raw"):  # otherwise the spaces stay as they were
+        if self._transform.observation_space != env.single_observation_space:
             self.single_observation_space = self._transform.observation_space
             self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self._copies = bool(getattr(env.unwrapped, "copy", True))
@@ -115,7 +116,9 @@ class StemObservation(VectorWrapper[Any, Any, Any, Any, Any]):
         """
         own = None if options is None else dict(options)  # Gymnasium takes the mask out of it
         observations, infos = self._or_end_workers(self.env.reset, seed=seed, options=own)
-        self._episodes.begin(*self._starts.reset(seed, options))
+        rows, seeds = self._starts.reset(seed, options)
+        self._episodes.begin(rows, seeds)
+        self._transform.begin([self._episodes.current[row] for row in rows])
         return self._transform([(self._own(observations), self._episodes.current)])[0], infos
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:

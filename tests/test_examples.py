@@ -35,7 +35,7 @@ def test_every_example_is_tested():
 
 @needs_robosuite
 def test_wrap_env_on_a_robosuite_task(run):
-    printed = run("wrap_env", "--steps", 2)
+    printed = run("wrap_env", "--steps", 2, "--chunk", 2)
     assert "agentview_image: uint8 (84, 84, 3)" in printed
     assert "agentview_image: a pixel changed by" in printed
 

@@ -1,4 +1,4 @@
-"""The README's Python blocks run as they stand; what pages name is there."""
+"""The Python blocks of the README and of docs/ run as they stand; what pages name is there."""
 
 import importlib.util
 import re
@@ -9,18 +9,24 @@ import pytest
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
+BLOCKS = {
+    f"{page.stem}-{number}": (page, code)
+    for page in PAGES
+    for number, code in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL))
+}
 
 
 def test_there_are_examples():
-    assert len(BLOCKS) >= 3
+    assert sum(page == README for page, _ in BLOCKS.values()) >= 3
 
 
-@pytest.mark.parametrize("code", BLOCKS, ids=[f"block{i}" for i in range(len(BLOCKS))])
-def test_a_block_runs(code):
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_block_runs(name, tmp_path, monkeypatch):
+    page, code = BLOCKS[name]
     if "stemob/" in code:
         pytest.importorskip("robosuite")
-    exec(compile(code, str(README), "exec"), {"__name__": "__main__"})
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, str(page), "exec"), {"__name__": "__main__"})
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

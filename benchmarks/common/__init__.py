@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import statistics
 import time
@@ -52,25 +53,34 @@ def machine() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "processor": platform.machine(),
         "matmul_gflops": round(matmul_rate(), 1),
+        "load": os.getloadavg()[0],
     }
 
 
 def report(name: str, columns: Sequence[str], rows: Sequence[dict[str, Any]], **extra: Any) -> None:
     """Print rows as a table; write them, ``extra`` and the machine to results/NAME.json."""
+    content = print_report(name, columns, rows, **extra)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
+
+
+def print_report(
+    name: str, columns: Sequence[str], rows: Sequence[dict[str, Any]], **extra: Any
+) -> dict[str, Any]:
+    """Print rows as a table, and ``extra`` below; return them with the machine, as JSON values."""
     described = machine()
-    table = Table(title=f"{name} ({described['matmul_gflops']} GFLOP/s matmul)")
+    title = f"{name} ({described['matmul_gflops']} GFLOP/s matmul, load {described['load']:.1f})"
+    table = Table(title=title)
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(_text(row.get(column)) for column in columns))
+        table.add_row(*(_text(row.get(column, "")) for column in columns))
     console = Console()
     console.width = max(console.width, 120)  # a log file would cut the columns
     console.print(table)
     for key, value in extra.items():
         console.print(f"{key}: {_text(value)}", soft_wrap=True)
-    RESULTS.mkdir(exist_ok=True)
-    content = {"machine": described, "rows": list(rows), **extra}
-    (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
+    return {"machine": described, "rows": list(rows), **extra}
 
 
 def _text(value: Any) -> str:

@@ -14,6 +14,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from experiments.imitation.data import HAND_SIZE, float_images, hand_state
+from stemob_wrappers.evaluation.policies import UNTOLD
+from stemob_wrappers.made_by import learned_from
 
 POLICY_FILE = "policy.safetensors"
 
@@ -72,14 +74,16 @@ def _camera_network(size: tuple[int, int], features: int) -> nn.Sequential:
 
 
 class ChunkPolicy:
-    """Acts on a batch of envs that take a chunk of actions a step.
+    """Acts on a batch of envs that take a chunk of actions a step (`ActionChunk`).
 
     Args:
         plan: gives the chunks.
         cameras: keys of the images that ``plan`` reads.
-        execute: how many actions of a chunk are run before it looks again, the ``chunk`` of the
-            envs.
+        execute: how many actions of a chunk are run before it looks again, the ``k`` of the envs'
+            `ActionChunk`.
         device: where ``plan`` runs.
+        learned_from: the frames that it learned from, as `read_policy` gives them; an evaluation
+            tests it on no others.
 
     Example:
         >>> def stay(images, hand, turn):
@@ -91,12 +95,18 @@ class ChunkPolicy:
     """
 
     def __init__(
-        self, plan: Planner, cameras: list[str], execute: int, device: torch.device
+        self,
+        plan: Planner,
+        cameras: list[str],
+        execute: int,
+        device: torch.device,
+        learned_from: Any = UNTOLD,
     ) -> None:
         self.plan = plan
         self.cameras = cameras
         self.execute = execute
         self.device = device
+        self.learned_from = learned_from
         self._turn = np.zeros(0, np.int64)  # chunks that each env has had in its episode
 
     def reset(self, mask: np.ndarray) -> None:
@@ -135,16 +145,30 @@ class ChunkPolicy:
         return actions[:, 0] if self.execute == 1 else actions
 
 
-def save_policy(network: nn.Module, kind: str, settings: dict[str, Any], folder: Path) -> Path:
-    """Write ``folder/policy.safetensors``: the weights, and what it takes to build the network."""
+def save_policy(
+    network: nn.Module, kind: str, settings: dict[str, Any], demos: str | Path, folder: Path
+) -> Path:
+    """Write ``folder/policy.safetensors``: the weights, and what it takes to use them.
+
+    Args:
+        network: whose weights are saved.
+        kind: of the script that can load it.
+        settings: what it takes to build the network, and how it was trained.
+        demos: the demonstrations that it learned from; what made their frames is saved, too.
+        folder: where it goes.
+    """
     path = folder / POLICY_FILE
     tensors = {name: value.contiguous() for name, value in network.state_dict().items()}
+    settings = {**settings, "learned_from": learned_from(demos)}
     save_file(tensors, path, metadata={"kind": kind, "settings": json.dumps(settings)})
     return path
 
 
 def read_policy(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Settings and weights that `save_policy` wrote; ``path`` is the file or its folder.
+
+    The settings have ``learned_from``: what made the frames, None for raw ones, UNTOLD where an
+    older version did not write it.
 
     Raises:
         FileNotFoundError: no policy there.
@@ -161,4 +185,4 @@ def read_policy(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, 
             f"{path} holds a policy of kind {metadata.get('kind')!r}, {kind!r} was asked for: "
             "load it with the script that trained it."
         )
-    return json.loads(metadata["settings"]), load_file(path)
+    return {"learned_from": UNTOLD, **json.loads(metadata["settings"])}, load_file(path)

@@ -79,7 +79,7 @@ def train(config: Config) -> Path:
     network.encoder.normalise_by(train_demos.hand)
     network = fit(network, imitation_loss, train_demos, valid_demos, config)
     about = {"network": settings, "config": dataclasses.asdict(config)}
-    return save_policy(network, KIND, about, Path(config.out))
+    return save_policy(network, KIND, about, config.demos, Path(config.out))
 
 
 def imitation_loss(network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
@@ -98,7 +98,8 @@ def load(path: str | Path) -> ChunkPolicy:
     def plan(images: dict[str, Tensor], hand: Tensor, turn: Tensor) -> Tensor:
         return network(images, hand)
 
-    return ChunkPolicy(plan, about["network"]["cameras"], about["config"]["execute"], device)
+    cameras, execute = about["network"]["cameras"], about["config"]["execute"]
+    return ChunkPolicy(plan, cameras, execute, device, about["learned_from"])
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ def train(config: Config) -> Path:
     network.encoder.normalise_by(train_demos.hand)
     network = fit(network, denoising_loss, train_demos, valid_demos, config)
     about = {"network": settings, "config": dataclasses.asdict(config)}
-    return save_policy(network, KIND, about, Path(config.out))
+    return save_policy(network, KIND, about, config.demos, Path(config.out))
 
 
 def denoising_loss(network: DiffusionNetwork, batch: Batch, generator: torch.Generator) -> Tensor:
@@ -143,7 +143,8 @@ def load(path: str | Path) -> ChunkPolicy:
         features = network.encoder(images, hand)
         return denoise(network, features, noise.to(device), config["acting_steps"])
 
-    return ChunkPolicy(plan, about["network"]["cameras"], config["execute"], device)
+    cameras = about["network"]["cameras"]
+    return ChunkPolicy(plan, cameras, config["execute"], device, about["learned_from"])
 
 
 def _noise(shape: tuple[int, int], seed: int, turn: int) -> Tensor:

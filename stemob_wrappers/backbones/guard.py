@@ -18,6 +18,8 @@ from stemob_wrappers.backbones.files import find_file, inside, read_json
 REPEATS = (
     *("layers_per_block", "transformer_layers_per_block", "reverse_transformer_layers_per_block"),
     *("num_layers", "num_hidden_layers", "num_encoder_blocks", "num_decoder_blocks"),
+    *("num_single_layers", "num_decoder_layers", "num_res_blocks", "dim_mult"),
+    *("encoder_layers_per_block", "decoder_layers_per_block"),
 )
 
 
@@ -57,12 +59,7 @@ def check_size(
             than this machine's memory; a list of files that leads out of the part's folder.
     """
     files = list(_weight_files(name, folder, revision, weights))
-    size, memory = sum(file.stat().st_size for file in files), _memory_bytes()
-    if size > memory:
-        raise ValueError(
-            f"the weights in {folder or 'the folder'} of {name} take {size / 2**30:,.0f} GiB, "
-            f"this machine has {memory / 2**30:,.0f} GiB of memory; choose a smaller model"
-        )
+    _check_memory(name, folder, sum(file.stat().st_size for file in files))
     try:
         held = [shape for file in files for shape in _shapes(file)]
     except SafetensorError:
@@ -73,7 +70,9 @@ def check_size(
     _check_repeats(name, folder, config[0], len(held))
     try:
         with torch.device("meta"):
-            declared = sum(tensor.numel() for tensor in make().state_dict().values())
+            tensors = make().state_dict(keep_vars=True).values()
+        # A tensor of two names, as T5's embeddings are, is stored once.
+        declared = sum({id(tensor): tensor.numel() for tensor in tensors}.values())
     except Exception as error:
         raise ValueError(
             f"{folder or 'the folder'} of {name} has a config of no such network ({error}); "
@@ -83,6 +82,17 @@ def check_size(
         raise ValueError(
             f"the config in {folder or 'the folder'} of {name} declares {declared:,} weights, its "
             f"files hold {count:,}; download config and weights again"
+        )
+    _check_memory(name, folder, 4 * declared)  # it is loaded in float32
+
+
+def _check_memory(name: str, folder: str, size: int) -> None:
+    memory = _memory_bytes()
+    if size > memory:
+        raise ValueError(
+            f"the weights in {folder or 'the folder'} of {name} take {size / 2**30:,.0f} GiB, "
+            f"this machine has {memory / 2**30:,.0f} GiB of memory; choose a smaller model, or "
+            "method='ddpm', which needs the autoencoder alone"
         )
 
 

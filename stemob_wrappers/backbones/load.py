@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from stemob_wrappers.backbones.codecs import IdentityCodec, LatentCodec, wrap_autoencoder
+from stemob_wrappers.backbones.codecs import LatentCodec, wrap_autoencoder
 from stemob_wrappers.backbones.digest import Network, Tensor, model_digest
 from stemob_wrappers.backbones.folder import (
     StemFolder,
@@ -21,7 +21,7 @@ from stemob_wrappers.backbones.folder import (
 )
 from stemob_wrappers.backbones.networks import StemAutoencoder, StemDenoiser, build_network
 from stemob_wrappers.backbones.stamp import Stamp
-from stemob_wrappers.diffusion.schedule import NoiseSchedule, scheduler_fields
+from stemob_wrappers.diffusion.schedule import Schedule
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class Backbone:
 
     name: str
     codec: LatentCodec
-    schedule: NoiseSchedule
+    schedule: Schedule
     digest: str
     denoiser: Any = None
     image_size: int | None = None
@@ -141,9 +141,11 @@ def _load(
         if network is not None:
             network.eval().requires_grad_(False)
             # diffusers' own `to` warns about a list of layers that is empty.
-            torch.nn.Module.to(  # pyright: ignore[reportCallIssue]
-                network, device=device, dtype=dtype, memory_format=torch.channels_last
-            )
+            torch.nn.Module.to(network, device=device, dtype=dtype)
+            if all(weight.dim() < 5 for weight in network.parameters()):  # no video's
+                torch.nn.Module.to(  # pyright: ignore[reportCallIssue]
+                    network, memory_format=torch.channels_last
+                )
     return backbone
 
 
@@ -174,22 +176,21 @@ def _load_stem(folder: StemFolder, codec: str | None, denoiser: bool) -> Backbon
 
 
 def _load_diffusers(name: str, codec: str | None, revision: str | None, denoiser: bool) -> Backbone:
-    from stemob_wrappers.backbones.families import load_parts
+    from stemob_wrappers.backbones.families.registry import load_parts
 
     parts = load_parts(name, codec, revision, denoiser)
-    adapter = IdentityCodec() if parts.autoencoder is None else wrap_autoencoder(parts.autoencoder)
     networks = {
         role: Network(config, _tensors(module)) for role, (config, module) in parts.networks.items()
     }
     settings = {
-        "scheduler": scheduler_fields(parts.scheduler),
-        "scale": [adapter.scale, adapter.shift],
+        "scheduler": parts.scheduler,
+        "scale": [parts.codec.scale, parts.codec.shift],
         "prompt": parts.prompt,
     }
     return Backbone(
         name,
-        adapter,
-        NoiseSchedule.from_config(parts.scheduler),
+        parts.codec,
+        parts.schedule,
         model_digest(networks, settings),
         parts.denoiser,
         parts.image_size,

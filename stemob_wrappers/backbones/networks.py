@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -45,6 +46,8 @@ class StemAutoencoder(nn.Module):
         width: channels at stride 4.
         context_width: channels at stride 8.
         deep_width: channels at stride 16.
+        context_blocks, deep_blocks: residual blocks that the decoder has at stride 8 and at 16
+            beyond its first convolutions.
         faithful: whether latents without noise come back as they went in; a canonical decoder makes
             something else of them.
 
@@ -69,6 +72,8 @@ class StemAutoencoder(nn.Module):
         width: int = 64,
         context_width: int = 80,
         deep_width: int = 112,
+        context_blocks: int = 0,
+        deep_blocks: int = 0,
         faithful: bool = True,
     ) -> None:
         super().__init__()
@@ -79,13 +84,16 @@ class StemAutoencoder(nn.Module):
             "width": width,
             "context_width": context_width,
             "deep_width": deep_width,
+            "context_blocks": context_blocks,
+            "deep_blocks": deep_blocks,
             "faithful": faithful,
         }
         self.layout_channels = layout_channels
         self.latent_channels = layout_channels + look_channels
         widths = (width, context_width, deep_width)
+        blocks = (context_blocks, deep_blocks)
         self.encoder = Encoder(layout_channels, look_channels, widths)
-        self.decoder = Decoder(layout_channels, look_channels, widths, look_scale, faithful)
+        self.decoder = Decoder(layout_channels, look_channels, widths, blocks, look_scale, faithful)
         loud = (self.latent_channels - look_channels * look_scale**2) / layout_channels
         scale = [loud**0.5] * layout_channels + [look_scale] * look_channels
         self.register_buffer("scale", torch.tensor(scale).view(1, -1, 1, 1), persistent=False)
@@ -106,12 +114,18 @@ class StemAutoencoder(nn.Module):
         self, decoder: Decoder, latents: torch.Tensor, alpha_bar: float | torch.Tensor
     ) -> torch.Tensor:
         """The same with another decoder for these latents."""
-        level = torch.as_tensor(alpha_bar, dtype=latents.dtype, device=latents.device)
-        level = level.reshape(-1, 1, 1, 1)
-        # What is left of them is first scaled as a Wiener filter has it, so that noise never
-        # comes in louder than what it hides.
+        return decoder(*self.filtered(latents, alpha_bar))
+
+    def filtered(
+        self, latents: torch.Tensor, alpha_bar: float | torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Scale noised latents as a Wiener filter has it; return them and sigma [N, 1, 1, 1].
+
+        So noise never comes in louder than what it hides.
+        """
+        level = _on_device(alpha_bar, latents, latents.dtype).reshape(-1, 1, 1, 1)
         gain = level.sqrt() * self.scale / (level * self.scale**2 + (1 - level))
-        return decoder(latents * gain, (1 - level).sqrt())
+        return latents * gain, (1 - level).sqrt()
 
     def save_pretrained(self, folder: Path) -> None:
         """Write config and weights in diffusers' folder layout (safetensors)."""
@@ -139,7 +153,7 @@ class Encoder(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         blocks = F.pixel_unshuffle(images, 4)
         layout = self.layout(self.context(self.first(blocks).relu()).relu())
-        with torch.autocast(blocks.device.type, enabled=False):  # what is quiet needs the bits
+        with _in_full_precision(blocks.device):  # what is quiet needs the bits
             look = self.look(blocks)
         return self.normalise(torch.cat([layout.to(look.dtype), look], 1))
 
@@ -157,6 +171,7 @@ class Decoder(nn.Module):
         layout: int,
         look: int,
         widths: tuple[int, int, int],
+        blocks: tuple[int, int],
         look_scale: float,
         faithful: bool,
     ) -> None:
@@ -165,19 +180,35 @@ class Decoder(nn.Module):
         self.layout_channels = layout
         self.look_scale = look_scale
         self.first = nn.Conv2d(layout + look, widths[0], 3, padding=1)
-        self.context = Context(*widths, convolutions=2)
+        self.context = Context(*widths, convolutions=2, blocks=blocks)
         self.last = nn.Conv2d(widths[0], 48, 3, padding=1)
         self.look = nn.Conv2d(look, 48, 3, padding=1) if faithful else None
         self.level = nn.Sequential(nn.Linear(1, 32), nn.ReLU(), nn.Linear(32, sum(self.split)))
 
     def forward(self, latents: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        return self.paint(*self.features(latents, sigma), latents, sigma)
+
+    def features(
+        self, latents: torch.Tensor, sigma: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the network sees in the latents, and how much of it is to be painted."""
         level = self.level(sigma.reshape(-1, 1))[:, :, None, None]
         gain, bias, share = level.split(self.split, dim=1)
         hidden = self.first(latents) * (1 + gain) + bias
-        blocks = self.last(self.context(hidden.relu()).relu()) * (1 + share)
+        return self.context(hidden.relu()).relu(), 1 + share
+
+    def paint(
+        self,
+        features: torch.Tensor,
+        share: torch.Tensor,
+        latents: torch.Tensor,
+        sigma: torch.Tensor,
+    ) -> torch.Tensor:
+        """The image that features and latents make together."""
+        blocks = self.last(features) * share
         if self.look is not None:
             hidden_by_noise = sigma / (sigma + self.look_scale)
-            with torch.autocast(latents.device.type, enabled=False):  # what is quiet needs the bits
+            with _in_full_precision(latents.device):  # what is quiet needs the bits
                 looks = self.look(latents[:, self.layout_channels :])
             blocks = looks + blocks * hidden_by_noise
         return F.pixel_shuffle(blocks, 4)
@@ -186,7 +217,14 @@ class Decoder(nn.Module):
 class Context(nn.Module):
     """Residual block at a half and a quarter of the resolution: it sees most of a frame."""
 
-    def __init__(self, width: int, context_width: int, deep_width: int, convolutions: int) -> None:
+    def __init__(
+        self,
+        width: int,
+        context_width: int,
+        deep_width: int,
+        convolutions: int,
+        blocks: tuple[int, int] = (0, 0),
+    ) -> None:
         super().__init__()
         self.down = nn.Conv2d(width, context_width, 2, stride=2)
         self.before = nn.Conv2d(context_width, context_width, 3, padding=1)
@@ -199,6 +237,8 @@ class Context(nn.Module):
             nn.ReLU(),
             nn.Conv2d(deep_width, context_width, 1),
         )
+        self.context_blocks = nn.ModuleList(PlainBlock(context_width) for _ in range(blocks[0]))
+        self.deep_blocks = nn.ModuleList(PlainBlock(deep_width) for _ in range(blocks[1]))
         self.after = (
             nn.Conv2d(context_width, context_width, 3, padding=1) if convolutions == 2 else None
         )
@@ -207,12 +247,32 @@ class Context(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         down = self.down(x).relu()
         before = self.before(down).relu()
-        deep = F.interpolate(self.deep(before), scale_factor=2.0, mode="nearest")
+        deep = self.deep[:-1](before)
+        for block in self.deep_blocks:
+            deep = block(deep)
+        deep = F.interpolate(self.deep[-1](deep), scale_factor=2.0, mode="nearest")
         height, width = before.shape[2:]
         context = (down + before + deep[:, :, :height, :width]).relu()
         if self.after is not None:
             context = (context + self.after(context)).relu()
+        for block in self.context_blocks:
+            context = block(context)
         return x + F.pixel_shuffle(self.up(context), 2)
+
+
+class PlainBlock(nn.Module):
+    """Two convolutions, added to what is there; at first they add nothing."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        nn.init.zeros_(self.second.weight)
+        assert self.second.bias is not None
+        nn.init.zeros_(self.second.bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x + self.second(self.first(x).relu())).relu()
 
 
 def save_network(model: Any, folder: Path) -> None:
@@ -301,7 +361,7 @@ class StemDenoiser(nn.Module):
 
     def forward(self, latent: torch.Tensor, timestep: int | torch.Tensor) -> torch.Tensor:
         """Predict the noise of latents at one timestep, or at one each (int64 [N])."""
-        timestep = torch.as_tensor(timestep, device=latent.device).expand(len(latent))
+        timestep = _on_device(timestep, latent, torch.int64).expand(len(latent))
         time = self.time(_sinusoids(timestep).to(latent.dtype))
         x = self.before(self.into(latent), time)
         deep = self.down(x)
@@ -339,6 +399,25 @@ class ResidualBlock(nn.Module):
         scale, shift = self.modulate(time)[:, :, None, None].chunk(2, dim=1)
         hidden = self.norm(self.first(x)) * (1 + scale) + shift
         return x + self.second(F.silu(hidden))
+
+
+def _in_full_precision(device: torch.device) -> AbstractContextManager[Any]:
+    """Leave autocast; "meta", on which shapes alone are computed, has none."""
+    if torch.amp.is_autocast_available(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
+
+
+def _on_device(
+    value: float | torch.Tensor, beside: torch.Tensor, dtype: torch.dtype
+) -> torch.Tensor:
+    """A number or tensor in a dtype on the device of another tensor.
+
+    A number is written there: a CUDA graph cannot copy it from the host.
+    """
+    if isinstance(value, torch.Tensor):
+        return value.to(beside.device, dtype)
+    return torch.full((), value, dtype=dtype, device=beside.device)
 
 
 def _sinusoids(timestep: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-SUFFIXES = (".json", ".safetensors", ".txt")  # of the files that a model is read from
+SUFFIXES = (".json", ".safetensors", ".txt", ".model")  # of the files that a model is read from
 DEPTH = 3  # a model, its plain one, a part of that
 # A file changed within the resolution of its file system's clock may change again at that time.
 SETTLED_NS = 2 * 10**9

@@ -16,6 +16,7 @@ from stemob_wrappers.backbones.files import inside, parse_json
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
 MAX_CHANNELS = 1024  # the shipped networks have 128 at most
+MAX_BLOCKS = 64
 MAX_WEIGHTS_BYTES = 2**30
 
 _FLOATS = {"F64": np.float64, "F32": np.float32, "F16": np.float16}
@@ -88,11 +89,15 @@ def _check_config(path: Path, config: dict[str, Any]) -> None:
             continue
         share = isinstance(value, float) or name.endswith("scale")
         low, high = (0, 1) if share else (1, MAX_CHANNELS)
-        if isinstance(value, int | float) and low <= value <= high and value:
+        if name.endswith("_blocks"):
+            low, high = 0, MAX_BLOCKS
+        in_range = isinstance(value, int | float) and low <= value <= high
+        if in_range and (value or name.endswith("_blocks")):
             continue
         raise ValueError(
             f"{path} has {name}={value!r:.40}; a network of this package has 1 to {MAX_CHANNELS} "
-            "channels and scales in (0, 1]; mend the file, or train the backbone again"
+            f"channels, up to {MAX_BLOCKS} blocks and scales in (0, 1]; "
+            "mend the file, or train the backbone again"
         )
 
 

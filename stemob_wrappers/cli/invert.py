@@ -23,7 +23,9 @@ GRID_STEPS = (0, 5, 10, 15, 25)
 BATCH = 16
 
 
-def invert_files(source: Path, target: Path, config: StemConfig, *, grid: bool = False) -> None:
+def invert_files(
+    source: Path, target: Path, config: StemConfig, *, grid: bool = False, overwrite: bool = False
+) -> None:
     """Write the stem frames of an image, of every image in a folder, or of a video.
 
     Args:
@@ -31,8 +33,10 @@ def invert_files(source: Path, target: Path, config: StemConfig, *, grid: bool =
         target: file for an image or a video, folder for a folder.
         grid: write the frame at several levels side by side in place of the one of ``config``;
             images only.
+        overwrite: replace files that are there.
 
     Raises:
+        FileExistsError: a file is there, and is not to be replaced; nothing was written then.
         FileNotFoundError: there is no such source.
         ValueError: nothing in it is an image or a video, or the target is the source.
 
@@ -48,11 +52,12 @@ def invert_files(source: Path, target: Path, config: StemConfig, *, grid: bool =
     if grid and is_video:
         raise ValueError("a grid of levels is drawn of images, not of a video")
     if is_video:
-        _invert_video(source, target, StemPipeline(config, cache=False))
+        _invert_video(source, target, StemPipeline(config, cache=False), overwrite)
         return
     pairs = _image_pairs(source, target)
     for image_path, stem_path in pairs:
         _refuse_same(image_path, stem_path)
+        _refuse_present(stem_path, overwrite)
     pipelines = [
         StemPipeline(config.replace(inversion_steps=n), cache=False)
         for n in (_grid_steps(config) if grid else (config.inversion_steps,))
@@ -80,6 +85,11 @@ def _refuse_same(source: Path, target: Path) -> None:
         raise ValueError(f"{target} is the source itself and would be lost; write somewhere else")
 
 
+def _refuse_present(target: Path, overwrite: bool) -> None:
+    if target.exists() and not overwrite:
+        raise FileExistsError(f"{target} is there already; write somewhere else, or --overwrite")
+
+
 def _grid_steps(config: StemConfig) -> list[int]:
     return [n for n in GRID_STEPS if n <= config.num_steps]
 
@@ -89,10 +99,11 @@ def _level_sheet(image: Image, stems: list[Image], pipelines: list[StemPipeline]
     return grid([[image, *stems]], (), ["raw", *labels], cell=max(168, image.shape[1]))
 
 
-def _invert_video(source: Path, target: Path, pipeline: StemPipeline) -> None:
+def _invert_video(source: Path, target: Path, pipeline: StemPipeline, overwrite: bool) -> None:
     if target.is_dir() or not target.suffix:
         target = target / source.name
     _refuse_same(source, target)
+    _refuse_present(target, overwrite)
     properties = video_properties(source)
     with Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("inverting", total=properties.frames or None)

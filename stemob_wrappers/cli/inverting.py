@@ -26,6 +26,7 @@ def invert(
     grid: Annotated[
         bool, typer.Option(help="Write several levels of an image side by side.")
     ] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Turn an image, a folder of images or a video into stem frames."""
     from stemob_wrappers.cli.invert import invert_files
@@ -33,7 +34,7 @@ def invert(
     source, target = source or img_path, target or output_path
     if source is None or target is None:
         raise typer.BadParameter("name what to read and where to write: stemob invert IN OUT")
-    invert_files(source, target, config, grid=grid)
+    invert_files(source, target, config, grid=grid, overwrite=overwrite)
 
 
 @stem_options()

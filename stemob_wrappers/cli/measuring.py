@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from stemob_wrappers.extras import needs
 
@@ -12,7 +12,7 @@ with needs("cli"):
     import typer
 
 from stemob_wrappers.cli.options import HELP, NAMES, Device, integers, json_object, stem_options
-from stemob_wrappers.config import StemConfig
+from stemob_wrappers.config import Method, NoisePolicy, StemConfig
 
 
 def levels(
@@ -63,8 +63,8 @@ def levels(
         env_id=env,
         folders=folders,
         backbones=backbones,
-        methods=tuple(method or ["ddpm"]),
-        noises=tuple(noise or ["frame", "fixed"]),
+        methods=cast(tuple[Method, ...], tuple(method or ["ddpm"])),  # the config checks
+        noises=cast(tuple[NoisePolicy, ...], tuple(noise or ["frame", "fixed"])),
         steps=integers("--steps", steps),
         num_steps=num_steps,
         states=states,
@@ -91,8 +91,18 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="Folder for results and report.")],
     condition: Annotated[
         list[str] | None,
-        typer.Option(help="raw, or a backbone; repeat. Without any: raw and embedded."),
+        typer.Option(
+            help="raw, or a backbone; repeat. Without any: the frames that the policy learned "
+            "from; raw and embedded if it does not tell."
+        ),
     ] = None,
+    allow_mismatch: Annotated[
+        bool,
+        typer.Option(
+            "--allow-mismatch",
+            help="Test policies on other frames than they learned from, too, in rows that say so.",
+        ),
+    ] = False,
     arm: Annotated[list[str] | None, typer.Option(hidden=True)] = None,  # its former name
     suite: Annotated[
         str, typer.Option(help="all, or groups such as lighting,texture, by commas.")
@@ -107,6 +117,9 @@ def evaluate(
         Literal["dev", "test"], typer.Option(help="test to report, dev to choose settings.")
     ] = "test",
     num_envs: Annotated[int, typer.Option(min=1, help="Processes that simulate.")] = 2,
+    chunk: Annotated[
+        int, typer.Option(min=1, help="Actions that policies give, and an env runs, at once.")
+    ] = 1,
     env_kwargs: Annotated[
         str, typer.Option(help="Arguments of the env, as JSON: '{\"size\": 84}'.")
     ] = "{}",
@@ -119,16 +132,19 @@ def evaluate(
             help="File or folder that decides what policies do, beside their code; repeat."
         ),
     ] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="Row that others are compared with; the first if left out.")
+    ] = None,
     device: Device = None,
 ) -> None:
     """Compare how much success policies keep under visual change; run it again to go on."""
     from stemob_wrappers import evaluation
-    from stemob_wrappers.evaluation.policies import cross
+    from stemob_wrappers.evaluation.learned import cross
     from stemob_wrappers.report.page import write_report
 
-    stems = [*(condition or []), *(arm or [])] or ["raw", "embedded"]
+    stems = [*(condition or []), *(arm or [])] or None
     results = evaluation.evaluate(
-        cross(policy, stems, config),
+        cross(policy, stems, config, allow_mismatch=allow_mismatch),
         env,
         suite=suite.split(","),
         severities=severity or [4],
@@ -136,13 +152,32 @@ def evaluate(
         seed=seed,
         split=split,
         num_envs=num_envs,
+        chunk=chunk,
         env_kwargs=json_object("--env-kwargs", env_kwargs),
         success_return=success_return,
         out=out,
         depends=depends or (),
+        reference=reference,
         device=device,
         progress=True,
     )
+    typer.echo(write_report(results.content, results.folder))
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder that an evaluation wrote.")],
+    reference: Annotated[
+        str | None, typer.Option(help="Row that others are compared with; as it was if left out.")
+    ] = None,
+) -> None:
+    """Write the page of a finished evaluation again, from what it stored."""
+    from stemob_wrappers.evaluation.results import Results
+    from stemob_wrappers.report.page import write_report
+
+    results = Results.read(folder)
+    if reference is not None:
+        results = results.compared_with(reference)
+        results.write()
     typer.echo(write_report(results.content, results.folder))
 
 

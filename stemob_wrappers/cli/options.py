@@ -25,6 +25,9 @@ HELP = {
     "seed": "Seed of the noise.",
     "codec": "Another autoencoder than the backbone's own.",
     "revision": "Revision of a hub model.",
+    "resize": "HEIGHTxWIDTH that larger frames are shrunk to first.",
+    "aspect": "With --resize: keep, crop or stretch.",
+    "output": "With --resize: give back the size of the frame, or the small one.",
     "resolution": "Side that frames are inverted at, or 'model' for the backbone's own.",
 }
 # Names beside --backbone and so on; some are those of the authors' scripts.
@@ -46,7 +49,7 @@ def stem_options(
         optional: ``config`` is None unless the number of inversion steps is given.
         **names: what a field's option is called where the command uses the name for another thing.
     """
-    types = get_type_hints(StemConfig) | {"resolution": str | None}
+    types = get_type_hints(StemConfig) | {"resolution": str | None, "resize": str | None}
     parameters = []
     for field in dataclasses.fields(StemConfig):
         if field.name in without:
@@ -90,6 +93,8 @@ def _config(fields: dict[str, Any]) -> StemConfig | None:
         return None
     if "resolution" in fields:
         fields["resolution"] = _resolution(fields["resolution"])
+    if fields.get("resize") is not None:
+        fields["resize"] = integers("--resize", fields["resize"].replace("x", ","))
     return StemConfig(**fields)
 
 

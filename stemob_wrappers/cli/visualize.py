@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemob_wrappers.config import StemConfig
+from stemob_wrappers.made_by import is_converted, open_hdf5
 from stemob_wrappers.pictures import write_image
-from stemob_wrappers.stem.provenance import is_converted, open_hdf5
 from stemob_wrappers.videos import VIDEO_SUFFIXES, write_video
 
 

@@ -29,9 +29,10 @@ from stemob_wrappers.datasets.plan import (
 )
 from stemob_wrappers.datasets.stems import Item, Stems
 from stemob_wrappers.extras import needs
+from stemob_wrappers.made_by import SIDECAR, is_converted, is_hdf5
 from stemob_wrappers.pictures import MAX_PIXELS
 from stemob_wrappers.report.contact_sheet import write_contact_sheet
-from stemob_wrappers.stem.provenance import SIDECAR, is_converted, is_hdf5, provenance
+from stemob_wrappers.stem.provenance import provenance
 
 
 def invert_dataset(
@@ -76,7 +77,8 @@ def invert_dataset(
         shard: (index, count) to convert only every count-th item, for ``merge_shards``.
         overwrite: replace a target that is there.
         cache: a FrameCache, its folder, or None for memory.
-        device, dtype: where and in what precision the backbone runs.
+        device: where the backbone runs.
+        dtype: in what precision.
         progress: show a bar with frames a second and the time left.
         allow_short: keep what can be read of a damaged video, and list it, in place of failing it
             (folders and videos).
@@ -100,6 +102,10 @@ def invert_dataset(
         1
     """
     config, source, target = as_config(config), Path(source), Path(target)
+    if config.output == "small":
+        raise ValueError(
+            "frames of a data set keep their size: take output='frame', for the env too"
+        )
     _check_arguments(draws, workers, batch_size, shard, num_trajs, max_pixels)
     _check_places(source, target)
     hdf5_only = {"keys": keys, "filter_key": filter_key, "num_trajs": num_trajs}

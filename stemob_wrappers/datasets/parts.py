@@ -28,7 +28,7 @@ with needs("datasets"):
 
 from stemob_wrappers.datasets.plan import DONE, remove
 from stemob_wrappers.datasets.stems import CorruptSourceError, Item, Stems
-from stemob_wrappers.work import file_digest, spawn_pool, sync_to_disk, whole_file
+from stemob_wrappers.work import file_digest, spawn_pool, whole_file
 
 
 @dataclass
@@ -130,7 +130,7 @@ def convert_items(
                 return
             parts[item.name] = made
             # In a line of its own, whatever a run that was cut short has left. It needs no wait
-            # for the disk: a part that is not listed is made again.
+            # for the disk: a part that is not listed, or whose name is lost, is made again.
             done.write(f"\n{json.dumps(asdict(made))}\n")
             done.flush()
 
@@ -193,7 +193,6 @@ def _convert(
             if not stamp.startswith(reader.stamp(item, content=False)):
                 raise CorruptSourceError(f"{item.source}: changed while it was read")
             digest = file_digest(temporary)
-            sync_to_disk(temporary)  # its name may be lost: then it is made again
     except CorruptSourceError as error:
         return f"{item.name}: {error}"
     return Part(item.name, digest, stamp, notes)

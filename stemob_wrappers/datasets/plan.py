@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from stemob_wrappers.stem.provenance import is_converted, read_provenance, sidecar_of
+from stemob_wrappers.made_by import is_converted, read_provenance, sidecar_of
 from stemob_wrappers.work import sync_to_disk, write_text
 
 try:
@@ -110,6 +110,8 @@ def check_plan(folder: Path, plan: dict[str, Any], overwrite: bool) -> None:
     if state is not None:
         differing = [name for name in plan if state["plan"].get(name) != plan[name]]
         if not differing:
+            if "finished" in state:  # and removed since: what is assembled now is not whole yet
+                _write_plan(folder, {"plan": plan})
             return
         if not overwrite:
             raise FileExistsError(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.datasets.stems import Stems
-from stemob_wrappers.stem.provenance import is_hdf5, read_provenance
+from stemob_wrappers.made_by import is_hdf5, read_provenance
 
 
 def verify_dataset(

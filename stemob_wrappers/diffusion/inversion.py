@@ -1,8 +1,9 @@
 """Partial inversion as pure functions on latents: the noise and the denoiser are given.
 
 Latents are float tensors [N, C, h, w]; alpha_bar is the share of signal variance that is left. A
-:class:`Denoiser` answers for a noised latent and a timestep; the steps to take come from
-:meth:`stemob_wrappers.diffusion.schedule.NoiseSchedule.climb`.
+:class:`Denoiser` answers for a noised latent and a timestep; the steps to take come from the
+schedule's ``climb``. On a flow's steps the same methods take Euler steps along its velocity, which
+DDIM is there, and ``ddpm`` is :func:`flow`.
 
 | method             | model calls for n steps    | source                                 |
 |--------------------|----------------------------|----------------------------------------|
@@ -21,19 +22,23 @@ from typing import Protocol
 
 import torch
 
+from stemob_wrappers.diffusion.flow import FlowStep
 from stemob_wrappers.diffusion.schedule import Step
+
+Steps = Sequence[Step] | Sequence[FlowStep]
 
 
 class Denoiser(Protocol):
     """What the methods ask a diffusion model.
 
     Attributes:
-        prediction_type: what it predicts, ``"epsilon"`` or ``"v_prediction"``.
+        prediction_type: what it predicts: ``"epsilon"``, ``"v_prediction"``, or a flow's velocity
+            eps - x_0, ``"flow_prediction"``.
     """
 
     prediction_type: str
 
-    def __call__(self, latent: torch.Tensor, timestep: int) -> torch.Tensor:
+    def __call__(self, latent: torch.Tensor, timestep: float) -> torch.Tensor:
         """Return the prediction for a noised latent [N, C, h, w], of the same shape."""
         ...
 
@@ -56,23 +61,45 @@ def ddpm(latent: torch.Tensor, noise: torch.Tensor, alpha_bar: float) -> torch.T
         >>> ddpm(torch.ones(1, 4, 2, 2), torch.zeros(1, 4, 2, 2), 0.25).mean().item()
         0.5
     """
-    if noise.shape != latent.shape:
-        raise ValueError(
-            f"noise must have the latent's shape {tuple(latent.shape)}, "
-            f"received {tuple(noise.shape)}"
-        )
+    _check_noise(latent, noise)
     if not 0.0 <= alpha_bar <= 1.0:
         raise ValueError(f"alpha_bar must lie in [0, 1], received {alpha_bar}")
     return latent * alpha_bar**0.5 + noise * (1.0 - alpha_bar) ** 0.5
 
 
-def ddim(latent: torch.Tensor, denoiser: Denoiser, steps: Sequence[Step]) -> torch.Tensor:
+def flow(latent: torch.Tensor, noise: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Go straight towards noise, x_sigma = (1 - sigma) x_0 + sigma eps: a flow's forward path.
+
+    Costs no model call. Source: flow matching, arXiv 2210.02747; the same as ``scale_noise`` of
+    diffusers' ``FlowMatchEulerDiscreteScheduler``.
+
+    Args:
+        latent: x_0, float [N, C, h, w].
+        noise: eps, standard normal of the same shape, dtype and device.
+        sigma: share of noise in [0, 1]; 0 returns the latent itself.
+
+    Raises:
+        ValueError: latent and noise differ in shape, or sigma lies outside [0, 1].
+
+    Example:
+        >>> flow(torch.ones(1, 4, 2, 2), torch.zeros(1, 4, 2, 2), 0.25).mean().item()
+        0.75
+    """
+    _check_noise(latent, noise)
+    if not 0.0 <= sigma <= 1.0:
+        raise ValueError(f"sigma must lie in [0, 1], received {sigma}")
+    return latent * (1.0 - sigma) + noise * sigma
+
+
+def ddim(latent: torch.Tensor, denoiser: Denoiser, steps: Steps) -> torch.Tensor:
     """Climb by running DDIM backwards; one model call a step.
 
     Each step asks the denoiser at the timestep that it goes to, but about the latent that it comes
-    from.
+    from; on a flow, where latent and timestep both are those that it comes from, this is Euler's
+    method.
 
     Source: DDIM, arXiv 2010.02502, section 4.3; the same as diffusers' ``DDIMInverseScheduler``.
+    For flows: rectified flow, arXiv 2209.03003, section 2.2; its ODE run from image to noise.
 
     Args:
         latent: x_0, float [N, C, h, w].
@@ -89,13 +116,12 @@ def ddim(latent: torch.Tensor, denoiser: Denoiser, steps: Sequence[Step]) -> tor
         0.6224
     """
     for step in steps:
-        prediction = denoiser(latent, step.timestep)
-        noise = _epsilon(prediction, latent, step.alpha_bar, denoiser.prediction_type)
-        latent = _move(latent, noise, step.alpha_bar, step.next_alpha_bar)
+        prediction = denoiser(latent, step.asked_at)
+        latent = _advance(latent, prediction, latent, step.alpha_bar, step, denoiser)
     return latent
 
 
-def ddim_renoise(latent: torch.Tensor, denoiser: Denoiser, steps: Sequence[Step]) -> torch.Tensor:
+def ddim_renoise(latent: torch.Tensor, denoiser: Denoiser, steps: Steps) -> torch.Tensor:
     """Climb with every step taken again from where it led, and the two results averaged.
 
     Two model calls a step. As in the code of Stem-OB's authors, who ran it under the name "ddim"
@@ -113,8 +139,7 @@ def ddim_renoise(latent: torch.Tensor, denoiser: Denoiser, steps: Sequence[Step]
         estimate, average = latent, torch.zeros_like(latent)
         for _ in range(2):
             prediction = denoiser(estimate, step.timestep)
-            noise = _epsilon(prediction, latent, step.alpha_bar, denoiser.prediction_type)
-            estimate = _move(latent, noise, step.alpha_bar, step.next_alpha_bar)
+            estimate = _advance(latent, prediction, latent, step.alpha_bar, step, denoiser)
             average = average + 0.5 * estimate
         latent = average
     return latent
@@ -123,7 +148,7 @@ def ddim_renoise(latent: torch.Tensor, denoiser: Denoiser, steps: Sequence[Step]
 def ddim_fixed_point(
     latent: torch.Tensor,
     denoiser: Denoiser,
-    steps: Sequence[Step],
+    steps: Steps,
     *,
     tolerance: float = 1e-3,
     max_calls: int = 20,
@@ -149,8 +174,7 @@ def ddim_fixed_point(
         for _ in range(max_calls):
             prediction = denoiser(estimate, step.timestep)
             # Read where it was asked: at the level and the latent that the step arrives at.
-            noise = _epsilon(prediction, estimate, step.next_alpha_bar, denoiser.prediction_type)
-            update = _move(latent, noise, step.alpha_bar, step.next_alpha_bar)
+            update = _advance(latent, prediction, estimate, step.next_alpha_bar, step, denoiser)
             change = (update - estimate).abs().flatten(1).amax(1)
             estimate = torch.where(moving.view(-1, 1, 1, 1), update, estimate)
             moving = moving & (change > tolerance)
@@ -171,7 +195,7 @@ def ddim_warm(
     latent: torch.Tensor,
     noise: torch.Tensor,
     denoiser: Denoiser,
-    steps: Sequence[Step],
+    steps: Steps,
     warm_steps: int,
 ) -> torch.Tensor:
     """Climb with the first steps replaced by forward noise; one model call for each of the rest.
@@ -188,11 +212,15 @@ def ddim_warm(
     """
     warm, rest = steps[:warm_steps], steps[warm_steps:]
     if warm:
-        latent = ddpm(latent, noise, warm[-1].next_alpha_bar)
+        last = warm[-1]
+        if isinstance(last, FlowStep):
+            latent = flow(latent, noise, last.next_sigma)
+        else:
+            latent = ddpm(latent, noise, last.next_alpha_bar)
     return ddim(latent, denoiser, rest)
 
 
-def ddim_sample(latent: torch.Tensor, denoiser: Denoiser, steps: Sequence[Step]) -> torch.Tensor:
+def ddim_sample(latent: torch.Tensor, denoiser: Denoiser, steps: Steps) -> torch.Tensor:
     """Go down again: deterministic DDIM sampling from the end of ``steps`` to x_0.
 
     Source: DDIM, arXiv 2010.02502, equation 12 with sigma = 0.
@@ -204,9 +232,35 @@ def ddim_sample(latent: torch.Tensor, denoiser: Denoiser, steps: Sequence[Step])
     """
     for step in reversed(steps):
         prediction = denoiser(latent, step.timestep)
+        if isinstance(step, FlowStep):
+            latent = latent + prediction * (step.sigma - step.next_sigma)
+            continue
         noise = _epsilon(prediction, latent, step.next_alpha_bar, denoiser.prediction_type)
         latent = _move(latent, noise, step.next_alpha_bar, step.alpha_bar)
     return latent
+
+
+def _check_noise(latent: torch.Tensor, noise: torch.Tensor) -> None:
+    if noise.shape != latent.shape:
+        raise ValueError(
+            f"noise must have the latent's shape {tuple(latent.shape)}, "
+            f"received {tuple(noise.shape)}"
+        )
+
+
+def _advance(
+    latent: torch.Tensor,
+    prediction: torch.Tensor,
+    about: torch.Tensor,
+    alpha_bar: float,
+    step: Step | FlowStep,
+    denoiser: Denoiser,
+) -> torch.Tensor:
+    """Take a latent along a step, by a prediction about a latent at a level."""
+    if isinstance(step, FlowStep):
+        return latent + prediction * (step.next_sigma - step.sigma)
+    noise = _epsilon(prediction, about, alpha_bar, denoiser.prediction_type)
+    return _move(latent, noise, step.alpha_bar, step.next_alpha_bar)
 
 
 def _epsilon(

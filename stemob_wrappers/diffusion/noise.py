@@ -23,7 +23,8 @@ def noise_key(policy: str, *, frame: bytes, episode: bytes, count: int) -> bytes
         policy: ``"frame"``, ``"fixed"``, ``"episode"`` or ``"fresh"``.
         frame: digest of the frame's content, used by ``"frame"``.
         episode: key drawn at the episode's reset, used by ``"episode"``.
-        count: number of frames seen before this one, used by ``"fresh"``.
+        count: number of frames of the episode seen before this one, used by ``"fresh"`` with the
+            episode.
 
     Raises:
         ValueError: an unknown policy.
@@ -39,7 +40,7 @@ def noise_key(policy: str, *, frame: bytes, episode: bytes, count: int) -> bytes
     if policy == "episode":
         return b"episode" + episode
     if policy == "fresh":
-        return b"fresh" + count.to_bytes(8, "little")
+        return b"fresh" + episode + count.to_bytes(8, "little")
     raise ValueError(f"unknown noise policy {policy!r}; choose frame, fixed, episode or fresh")
 
 

@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stemob_wrappers.diffusion.flow import FlowSchedule, sigma_at
+from stemob_wrappers.diffusion.scheduler_config import flow_fields, is_flow, scheduler_fields
+
 SD_SCHEDULE: dict[str, Any] = {
     "beta_start": 0.00085,
     "beta_end": 0.012,
@@ -18,6 +21,7 @@ SD_SCHEDULE: dict[str, Any] = {
     "prediction_type": "epsilon",
 }
 MAX_TIMESTEPS = 100_000
+SPACINGS = ("leading", "trailing", "linspace", "open-leading", "open-linspace")
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,11 @@ class Step:
     alpha_bar: float
     next_alpha_bar: float
 
+    @property
+    def asked_at(self) -> int:
+        """The timestep that plain inversion asks the denoiser at."""
+        return self.timestep
+
 
 @dataclass(frozen=True, eq=False)
 class NoiseSchedule:
@@ -42,7 +51,8 @@ class NoiseSchedule:
     Attributes:
         alpha_bars: float64 [T], decreasing, in [0, 1).
         spacing: how ``num_steps`` steps are laid on the T timesteps, in diffusers' terms:
-            ``"leading"``, ``"trailing"`` or ``"linspace"``.
+            ``"leading"``, ``"trailing"`` or ``"linspace"``; with ``"open-"`` before it, one step
+            more is laid and the lowest left out, as multistep solvers do.
         steps_offset: added to every timestep of ``"leading"``.
         prediction_type: what the denoiser predicts, ``"epsilon"``, ``"v_prediction"`` or
             ``"sample"``.
@@ -78,7 +88,7 @@ class NoiseSchedule:
                 f"num_train_timesteps must lie in 1 to {MAX_TIMESTEPS}, "
                 f"received {config['num_train_timesteps']!r}"
             )
-        if config["timestep_spacing"] not in ("leading", "trailing", "linspace"):
+        if config["timestep_spacing"] not in SPACINGS:
             raise ValueError(
                 f"timestep_spacing must be leading, trailing or linspace, "
                 f"received {config['timestep_spacing']!r}"
@@ -117,6 +127,8 @@ class NoiseSchedule:
         total = self.num_train_timesteps
         if not 1 <= num_steps <= total:
             raise ValueError(f"num_steps must lie in 1 to {total}, received {num_steps}")
+        if self.spacing.startswith("open-"):
+            return _open_steps(self, num_steps)
         if self.spacing == "leading":
             steps = np.arange(num_steps) * (total // num_steps) + self.steps_offset
         elif self.spacing == "trailing":
@@ -136,14 +148,14 @@ class NoiseSchedule:
             return None
         return int(self.timesteps(num_steps)[inversion_steps - 1])
 
-    def alpha_bar(self, timestep: int | None) -> float:
+    def alpha_bar(self, timestep: float | None) -> float:
         """Return the share of signal variance left at a timestep; 1.0 where no noise was added.
 
         Example:
             >>> NoiseSchedule.from_config(SD_SCHEDULE).alpha_bar(None)
             1.0
         """
-        return 1.0 if timestep is None else float(self.alpha_bars[timestep])
+        return 1.0 if timestep is None else float(self.alpha_bars[int(timestep)])
 
     def describe(self) -> str:
         """Return what decides the noise levels, as text that is the same on every machine.
@@ -178,31 +190,45 @@ class NoiseSchedule:
         )
 
 
-_DIFFUSERS_DEFAULTS: dict[str, Any] = {
-    "beta_start": 0.0001,
-    "beta_end": 0.02,
-    "beta_schedule": "linear",
-    "num_train_timesteps": 1000,
-    "timestep_spacing": "leading",
-    "steps_offset": 0,
-    "prediction_type": "epsilon",
-    "trained_betas": None,
-    "rescale_betas_zero_snr": False,
-    "set_alpha_to_one": True,
-}
+def _open_steps(schedule: NoiseSchedule, num_steps: int) -> NDArray[np.int64]:
+    total, offset = schedule.num_train_timesteps, schedule.steps_offset
+    if schedule.spacing == "open-linspace":
+        steps = np.linspace(0, total - 1, num_steps + 1).round()
+    else:
+        steps = np.arange(num_steps + 1) * (total // (num_steps + 1)) + offset
+    return np.minimum(steps[1:], total - 1).astype(np.int64)
 
 
-def scheduler_fields(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of a ``scheduler_config.json`` that a schedule is made of.
+Schedule = NoiseSchedule | FlowSchedule
 
-    Those that it leaves out have diffusers' defaults; its sampler's own, which inversion does not
-    ask, are dropped.
+
+def schedule_of(config: dict[str, Any], even: bool = False) -> Schedule:
+    """Return the noising process of a diffusers ``scheduler_config.json``, by its class.
+
+    Args:
+        config: its fields; without ``"_class_name"`` it is read as a ``DDIMScheduler``'s.
+        even: for a flow, whether its pipeline lays the steps itself, evenly, as Flux does.
+
+    Raises:
+        ValueError: a class, field or number that is not supported.
 
     Example:
-        >>> scheduler_fields({"clip_sample": True})["beta_schedule"]
-        'linear'
+        >>> type(schedule_of({"_class_name": "FlowMatchEulerDiscreteScheduler"})).__name__
+        'FlowSchedule'
     """
-    return {name: config.get(name, usual) for name, usual in _DIFFUSERS_DEFAULTS.items()}
+    if is_flow(config):
+        return FlowSchedule.from_config(config, even)
+    return NoiseSchedule.from_config(config)
+
+
+def schedule_fields(config: dict[str, Any], even: bool = False) -> dict[str, Any]:
+    """Return what :func:`schedule_of` reads of a config, to identify the schedule by.
+
+    Example:
+        >>> schedule_fields({"_class_name": "FlowMatchEulerDiscreteScheduler"})["shift"]
+        1.0
+    """
+    return flow_fields(config, even) if is_flow(config) else scheduler_fields(config)
 
 
 def _is_count(value: Any) -> bool:
@@ -248,12 +274,17 @@ class Level:
     """
 
     inversion_steps: int
-    timestep: int | None
+    timestep: float | None
     alpha_bar: float
     snr: float
 
+    @property
+    def sigma(self) -> float:
+        """The same level as a flow's share of noise, 1 / (1 + sqrt(snr))."""
+        return sigma_at(self.alpha_bar)
 
-def level_table(schedule: NoiseSchedule, num_steps: int = 50) -> list[Level]:
+
+def level_table(schedule: Schedule, num_steps: int = 50) -> list[Level]:
     """Return the levels that ``num_steps`` steps can reach, from no noise up.
 
     Example:

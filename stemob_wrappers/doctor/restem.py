@@ -22,7 +22,6 @@ PROBED = 2  # frames that views and levels are tried on where renders are the so
 EQUAL = 0.5  # mean grey levels: less than a level beside it makes with the same noise
 DRAWS = 4  # of noise, to compare with where renders are other bits
 NOISE = 1.5  # times as far as another draw of noise lies, and no further
-NEAR = 1.02  # times the nearest: no reason to believe in a less usual view
 
 
 def find_stem_view(
@@ -32,8 +31,8 @@ def find_stem_view(
 
     Noise is drawn by a frame's content, so only renders that are equal to the source's to the last
     bit give its stem frames again. Where they are not (another driver; frames recorded in motion),
-    stored frames should lie as far from draws of noise as another draw does. A change that small,
-    such as another level or BGR of a grey scene, then goes unseen.
+    stored frames should lie as far from draws of noise as another draw does. That tells turns and
+    cameras; what changes frames less than noise, a level or the order of colours, it does not.
 
     Args:
         key: name of the image.
@@ -106,9 +105,9 @@ class _Maker:
         """The view that explains stored frames but for their noise; infinitely apart if none."""
         tried: list[tuple[float, float, View]] = []
         for group in (cameras[:1], cameras[1:]):
-            tried += [(*self._distances(config, view), view) for view in _views(group)]
-            least = min(apart for apart, _, _ in tried)
-            apart, noise, best = next(each for each in tried if each[0] <= NEAR * least)
+            views = [View(camera, turn=turn) for camera in group for turn in TURNS]
+            tried += [(*self._distances(config, view), view) for view in views]
+            apart, noise, best = min(tried, key=lambda each: each[0])
             if apart <= NOISE * noise:
                 return replace(best, apart=0.0)
         return View(cameras[0])

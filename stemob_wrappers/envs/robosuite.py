@@ -23,8 +23,7 @@ class RobosuiteEnv(gym.Env[Any, np.ndarray]):
     - ``object``, on request: float32 [O], robosuite's ``object-state``, the true poses.
 
     Action: float32 [A], robosuite's ``action_spec`` for the controller (by default the robot's own;
-    for Panda an end-effector pose change and the gripper, each in [-1, 1]); with ``chunk`` k > 1,
-    k of them: float32 [k, A].
+    for Panda an end-effector pose change and the gripper, each in [-1, 1]).
 
     Reward: robosuite's. ``terminated``: the task succeeded (unless `terminate_on_success` is False)
     or robosuite ended it (Wipe does on a collision or a joint limit). ``truncated``: the horizon
@@ -57,8 +56,6 @@ class RobosuiteEnv(gym.Env[Any, np.ndarray]):
             a GPU take most of a step. "full" renders as robosuite does: choose it beside frames
             that robosuite rendered, such as published demonstrations.
         control_freq: actions per simulated second.
-        chunk: actions of a step, as `stemob_wrappers.wrappers.chunk.ActionChunk` has them for any
-            env.
         hard_reset: whether every reset builds the model anew.
         render_mode: None or "rgb_array": `render` gives the first camera's frame (without cameras:
             "agentview").
@@ -94,18 +91,17 @@ class RobosuiteEnv(gym.Env[Any, np.ndarray]):
         terminate_on_success: bool = True,
         render_quality: str = "fast",
         control_freq: int = 20,
-        chunk: int = 1,
         hard_reset: bool = False,
         render_mode: str | None = None,
     ) -> None:
         self.cameras = (cameras,) if isinstance(cameras, str) else tuple(cameras)
         self._check_observation(size, proprio, object_state)
-        self._check_episode(horizon, render_quality, chunk, render_mode)
+        self._check_episode(horizon, render_quality, render_mode)
         height, width = (size, size) if isinstance(size, int) else size
         self.horizon = horizon
         self.terminate_on_success = terminate_on_success
         self.render_mode = render_mode
-        self.metadata = {**type(self).metadata, "render_fps": max(1, control_freq // chunk)}
+        self.metadata = {**type(self).metadata, "render_fps": control_freq}
 
         self.renders = True  # False leaves frames black, for an observation that nobody looks at
         self._black = np.zeros((height, width, 3), np.uint8)
@@ -131,8 +127,6 @@ class RobosuiteEnv(gym.Env[Any, np.ndarray]):
             self._state_keys["object"] = "object-state"
         self.observation_space = self._make_observation_space(height, width)
         low, high = self._simulator.action_spec
-        if chunk > 1:
-            low, high = np.tile(low, (chunk, 1)), np.tile(high, (chunk, 1))
         self.action_space = spaces.Box(low.astype(np.float32), high.astype(np.float32))
 
     def reset(
@@ -150,7 +144,7 @@ class RobosuiteEnv(gym.Env[Any, np.ndarray]):
         return self._observe(states), {"success": bool(simulator._check_success())}
 
     def step(self, action: np.ndarray) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Run the action, or the actions of a chunk, for 1 / `control_freq` simulated seconds each.
+        """Run the action for 1 / `control_freq` simulated seconds.
 
         Raises:
             ValueError: the action has another shape than the action space, or is not finite.
@@ -167,18 +161,12 @@ class RobosuiteEnv(gym.Env[Any, np.ndarray]):
         if not np.isfinite(action).all():
             raise ValueError(f"action must be finite, got {action}.")
 
-        states: Observation = {}
-        total, success, terminated, truncated = 0.0, False, False, False
-        for single in action.reshape(-1, action.shape[-1]):
-            states, reward, done, _ = simulator.step(single)
-            total += float(reward)
-            self._steps += 1
-            success = bool(simulator._check_success())
-            terminated = self.terminate_on_success if success else bool(done)
-            truncated = self._steps >= self.horizon
-            if terminated or truncated:
-                break
-        return self._observe(states), total, terminated, truncated, {"success": success}
+        states, reward, done, _ = simulator.step(action)
+        self._steps += 1
+        success = bool(simulator._check_success())
+        terminated = self.terminate_on_success if success else bool(done)
+        truncated = self._steps >= self.horizon
+        return self._observe(states), float(reward), terminated, truncated, {"success": success}
 
     def render(self) -> np.ndarray | None:  # type: ignore[override]
         """The first camera's frame: uint8 [H, W, 3]; None when made without `render_mode`."""
@@ -269,13 +257,9 @@ class RobosuiteEnv(gym.Env[Any, np.ndarray]):
         if len(set(self.cameras)) < len(self.cameras):
             raise ValueError(f"cameras must differ from each other, got {self.cameras}.")
 
-    def _check_episode(
-        self, horizon: int, render_quality: str, chunk: int, render_mode: str | None
-    ) -> None:
+    def _check_episode(self, horizon: int, render_quality: str, render_mode: str | None) -> None:
         if horizon < 1:
             raise ValueError(f"horizon must be at least 1, got {horizon}.")
-        if chunk < 1:
-            raise ValueError(f"chunk must be at least 1, got {chunk}.")
         if render_quality not in QUALITIES:
             raise ValueError(f"render_quality must be one of {QUALITIES}, got {render_quality!r}.")
         if render_mode not in (None, "rgb_array"):

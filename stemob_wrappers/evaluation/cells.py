@@ -90,7 +90,7 @@ def short_name(env_id: str) -> str:
 
 
 def make_env(
-    env_id: str, env_kwargs: dict[str, Any], cell: Cell | None, split: Split
+    env_id: str, env_kwargs: dict[str, Any], cell: Cell | None, split: Split, chunk: int = 1
 ) -> gym.Env[Any, Any]:
     """Build the env of one cell; a reset without a seed lets it rest.
 
@@ -102,15 +102,19 @@ def make_env(
         env_kwargs: arguments of `gymnasium.make`.
         cell: what is changed; None is the nominal scene.
         split: the textures and seeds that a perturbation draws from.
+        chunk: actions a step; more than one are an `ActionChunk`, which renders the last frame.
 
     Raises:
         ValueError: the env lacks what the cell changes.
         gymnasium.error.Error: an unknown env, or arguments that it does not take.
     """
+    from stemob_wrappers.wrappers.chunk import ActionChunk
     from stemob_wrappers.wrappers.rendering import make_images
 
     env = make_images(env_id, **env_kwargs)
     try:
+        if chunk > 1:  # below what perturbs pixels, which wants to see no others either
+            env = ActionChunk(env, chunk)
         return Resting(env if cell is None else cell.wrap(env, seed=0, split=split))
     except BaseException:
         env.close()

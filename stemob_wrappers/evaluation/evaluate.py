@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import json
 import os
@@ -29,6 +30,7 @@ from stemob_wrappers.config import StemConfig
 from stemob_wrappers.evaluation.cells import SuiteLike, choose_cells, episode_seeds
 from stemob_wrappers.evaluation.content import contents_of
 from stemob_wrappers.evaluation.jobs import Runner
+from stemob_wrappers.evaluation.learned import as_tested
 from stemob_wrappers.evaluation.policies import Condition
 from stemob_wrappers.evaluation.results import Results
 from stemob_wrappers.report import check_installed
@@ -48,6 +50,7 @@ def evaluate(
     seed: int = 0,
     split: Split = "test",
     num_envs: int = 2,
+    chunk: int = 1,
     env_kwargs: dict[str, Any] | None = None,
     out: str | os.PathLike[str],
     depends: Sequence[str | os.PathLike[str]] = (),
@@ -64,6 +67,10 @@ def evaluate(
     one was stopped, and its results differ in nothing but timings and provenance from those of a
     run that was not. A policy whose code, or what it loads, has changed since is played again.
 
+    A policy that tells what it learned from (its ``learned_from``, as those of ``experiments`` and
+    models of Stable-Baselines3 saved under `StemVecEnv` have it) is tested on the same frames, or,
+    if its condition allows a mismatch, in a row whose name says on what.
+
     Writes ``results.json``, ``results.csv`` (one row an episode) and pictures of every cell, from
     which `report.write_report` makes one page.
 
@@ -77,7 +84,9 @@ def evaluate(
         seed: of the episodes.
         split: "test" for results that are reported; "dev" for choosing settings. Textures, looks
             and reset seeds of the two have nothing in common.
-        num_envs: worker processes.
+        num_envs: worker processes; one env runs in this process.
+        chunk: how many actions the policies give at once, [N, chunk, ...]; the envs run them as one
+            step (`wrappers.chunk.ActionChunk`) and render what is seen after the last.
         env_kwargs: arguments of `gymnasium.make` for all envs, or a dict of such by env id.
         out: folder for results, finished cells and pictures.
         depends: files and folders that decide what the policies do, beside their source files and
@@ -92,6 +101,7 @@ def evaluate(
         ValueError: no conditions, two of them alike, none for an env, an env that lacks what a cell
             changes, an unknown name, a number out of range, or a policy, backbone or env that does
             not fit. Finished cells are kept.
+        RuntimeError: a script calls this without a ``__main__`` guard, for worker processes.
         ImportError: a policy that cannot be loaded, or a package is missing that reports need.
         OSError: a policy or backbone that cannot be loaded, or nothing at a path of ``depends``.
         gymnasium.error.Error: an unknown env.
@@ -109,15 +119,21 @@ def evaluate(
         {'value': 1.0, 'low': 1.0, 'high': 1.0}
     """
     check_installed()
+    if num_envs > 1:
+        _check_guarded()
     started = datetime.now(UTC).isoformat(timespec="seconds")
     tasks = [env_ids] if isinstance(env_ids, str) else list(env_ids)
     env_kwargs = dict(env_kwargs or {})
-    _check(conditions, tasks, reference, num_envs)
+    _check(conditions, tasks, reference)
+    _check_numbers(num_envs=num_envs, chunk=chunk)
     _check_plain(env_kwargs)
     cells = choose_cells(suite, severities)
     fingerprints = _fingerprints(conditions, device)
-    for condition in conditions:
-        condition.load()  # one that cannot be loaded is named now, not after hours
+    # A policy that cannot be loaded, or learned from other frames, is named now, not after hours.
+    tested = [as_tested(c, c.load(), c.stem and fingerprints[c.stem]) for c in conditions]
+    first = [c.name for c in conditions].index(reference or conditions[0].name)
+    conditions, reference = tested, tested[first].name
+    _check_distinct(conditions)
     with _bar(progress) as bar:
         runner = Runner(
             folder=Path(out),
@@ -125,6 +141,7 @@ def evaluate(
             seeds=episode_seeds(seed, split, episodes),
             split=split,
             num_envs=min(num_envs, episodes),
+            chunk=chunk,
             env_kwargs=_by_task(env_kwargs, tasks),
             success_return=success_return,
             fingerprints=fingerprints,
@@ -134,7 +151,6 @@ def evaluate(
         )
         finished = runner.run(tasks, conditions)
     records = [record for record, _ in finished]
-    reference = reference or conditions[0].name
     content = {
         "format": FORMAT,
         "reference": reference,
@@ -147,6 +163,7 @@ def evaluate(
             "episodes": episodes,
             "seed": seed,
             "num_envs": num_envs,
+            "chunk": chunk,
             "env_kwargs": env_kwargs,
             "success_return": success_return,
             "depends": [str(path) for path in depends],
@@ -172,23 +189,13 @@ def evaluate(
     return results
 
 
-def _check(
-    conditions: Sequence[Condition], tasks: Sequence[str], reference: str | None, num_envs: int
-) -> None:
+def _check(conditions: Sequence[Condition], tasks: Sequence[str], reference: str | None) -> None:
     names = sorted({condition.name for condition in conditions})
     if not conditions or not tasks:
         raise ValueError("evaluate needs at least one condition and one env")
-    if num_envs < 1:
-        raise ValueError(f"num_envs must be 1 or more, received {num_envs}")
     if reference is not None and reference not in names:
         raise ValueError(f"reference must be one of {', '.join(names)}; received {reference!r}")
-    keys = [(condition.name, condition.training_seed, condition.task) for condition in conditions]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise ValueError(
-                f"condition {key[0]!r} is there twice with training seed {key[1]} and task "
-                f"{key[2]}; give each its own name, or its training seed"
-            )
+    _check_distinct(conditions)
     for condition in conditions:
         if condition.task is not None and condition.task not in tasks:
             raise ValueError(
@@ -198,6 +205,42 @@ def _check(
     for task in tasks:
         if not any(condition.task in (None, task) for condition in conditions):
             raise ValueError(f"no condition is for {task}; leave it out or give a condition for it")
+
+
+def _check_guarded() -> None:
+    """Raise where worker processes would run the calling script again, each from its start."""
+    frame = sys._getframe(1)
+    while frame is not None and not (
+        frame.f_code.co_name == "<module>" and frame.f_globals.get("__name__") == "__main__"
+    ):
+        frame = frame.f_back
+    path = Path(frame.f_code.co_filename) if frame is not None else None
+    if frame is None or path is None or not path.is_file():
+        return
+    for part in ast.parse(path.read_bytes()).body:
+        if part.lineno <= frame.f_lineno <= (part.end_lineno or part.lineno):
+            if isinstance(part, ast.If) and "__name__" in ast.unparse(part.test):
+                return
+            raise RuntimeError(
+                f"worker processes run {path} again from its start: put what line "
+                f'{frame.f_lineno} does under `if __name__ == "__main__":`, or take num_envs=1'
+            )
+
+
+def _check_distinct(conditions: Sequence[Condition]) -> None:
+    keys = [(condition.name, condition.training_seed, condition.task) for condition in conditions]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise ValueError(
+                f"condition {key[0]!r} is there twice with training seed {key[1]} and task "
+                f"{key[2]}; give each its own name, or its training seed"
+            )
+
+
+def _check_numbers(**settings: int) -> None:
+    for name, number in settings.items():
+        if number < 1:
+            raise ValueError(f"{name} must be 1 or more, received {number}")
 
 
 def _by_task(env_kwargs: dict[str, Any], tasks: Sequence[str]) -> dict[str, dict[str, Any]]:

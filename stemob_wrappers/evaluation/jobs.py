@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import uuid
@@ -22,6 +23,7 @@ with needs("report"):
 
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.evaluation.cells import check_cells, short_name
+from stemob_wrappers.evaluation.learned import keys_for
 from stemob_wrappers.evaluation.policies import RAW, Condition
 from stemob_wrappers.evaluation.results import CellFiles, Record, digest_of
 from stemob_wrappers.evaluation.rollouts import open_vector_env, play
@@ -29,6 +31,8 @@ from stemob_wrappers.perturb.suites import Cell
 from stemob_wrappers.pictures import write_image
 from stemob_wrappers.splits import Split
 from stemob_wrappers.wrappers.spaces import find_images, get, name
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -39,7 +43,7 @@ class Runner:
         folder: where finished cells (``cells/``) and pictures (``frames/``) go.
         cells: what is changed, by name; None is the nominal scene.
         seeds: reset seed of each episode.
-        split, num_envs, success_return: of the envs and episodes.
+        split, num_envs, chunk, success_return: of the envs and episodes.
         env_kwargs: arguments of `gymnasium.make` by env id.
         fingerprints: of each stem.
         depends: what else decides the policies' actions, as `content.contents_of` tells it.
@@ -52,6 +56,7 @@ class Runner:
     seeds: list[int]
     split: Split
     num_envs: int
+    chunk: int
     env_kwargs: dict[str, dict[str, Any]]
     success_return: float | None
     fingerprints: dict[StemConfig, str]
@@ -119,9 +124,14 @@ class Runner:
             stem for stem in _stems(conditions) if not self._pictures(task, cell, stem).is_dir()
         ]
         if not (todo or unseen):
+            log.info("%s %s: all conditions were played before", short_name(task), cell)
             return
-        where = (task, self.env_kwargs[task], self.cells[cell], self.split, self.num_envs)
-        with open_vector_env(*where) as venv:
+        names = ", ".join(condition.name for condition in todo)
+        log.info(
+            "%s %s: playing %s", short_name(task), cell, names or "nothing, for pictures alone"
+        )
+        where = (task, self.env_kwargs[task], self.cells[cell], self.split)
+        with open_vector_env(*where, self.num_envs, self.chunk) as venv:
             for stem in unseen:
                 self._save_first_frames(venv, stem, self._pictures(task, cell, stem))
             for condition in todo:
@@ -141,6 +151,7 @@ class Runner:
                 policy,
                 self.seeds,
                 stem=condition.stem,
+                keys=keys_for(policy, venv.single_observation_space),
                 device=self.device,
                 success_return=self.success_return,
                 each_episode=self._advance,
@@ -187,7 +198,7 @@ class Runner:
             seen = StemObservation(venv, stem, cache=False, device=self.device)
         observation, _ = seen.reset(seed=[self.seeds[0]] * venv.num_envs)
         temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-        for path, layout in find_images(venv.single_observation_space).items():
+        for path, layout in find_images(seen.single_observation_space).items():
             image = np.asarray(get(observation, path))[:1]
             camera = name(path).replace("/", " ") or "pixels"
             write_image(temporary / f"{camera}.png", layout.to_frames(image)[-1])
@@ -221,6 +232,7 @@ class Runner:
             "split": self.split,
             "seeds": self.seeds,
             "num_envs": self.num_envs,
+            "chunk": self.chunk,
             "env_kwargs": self.env_kwargs[task],
             "success_return": self.success_return,
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -31,6 +31,9 @@ If it has ``reset(mask)``, mask bool [N], that is called whenever those envs beg
 RAW = "raw"
 """What a condition without a stem is called."""
 
+UNTOLD = "untold"
+"""In place of what a policy learned from, if it does not tell."""
+
 SB3_ALGORITHMS = ("A2C", "DDPG", "DQN", "PPO", "SAC", "TD3")
 _FORMS = (
     "'module:function' (from a batch of observations to actions), 'module:function:PATH' (the "
@@ -50,6 +53,8 @@ class Condition:
         stem: the stem that frames go through at test time; None leaves them raw.
         training_seed: which of several trainings this policy comes from.
         task: the env id that it can act in; None for every one that is evaluated.
+        allow_mismatch: whether the policy may have learned from other frames than the stem gives;
+            its row's name then says what it is tested on, as in "embedded (test raw)".
 
     Raises:
         ValueError: an empty name.
@@ -65,6 +70,7 @@ class Condition:
     stem: StemConfig | None = None
     training_seed: int = 0
     task: str | None = None
+    allow_mismatch: bool = False
 
     def __post_init__(self) -> None:
         if not self.name.strip():
@@ -117,34 +123,6 @@ class Condition:
             "stem": None if self.stem is None else self.stem.to_dict(),
             "fingerprint": fingerprint,
         }
-
-
-def cross(policies: Sequence[str], stems: Sequence[str], config: StemConfig) -> list[Condition]:
-    """A condition for every policy under every stem.
-
-    Args:
-        policies: names, as :func:`load_policy` takes them.
-        stems: ``"raw"`` for none, or backbones.
-        config: what the stems have beside the backbone.
-
-    Raises:
-        ValueError: no policy.
-
-    Example:
-        >>> [condition.name for condition in cross(["lift:act"], ["raw", "embedded"], StemConfig())]
-        ['raw', 'embedded']
-    """
-    if not policies:
-        raise ValueError(f"name at least one policy: {_FORMS}")
-    return [
-        Condition(
-            name=stem if len(policies) == 1 else f"{policy}, {stem}",
-            policy=policy,
-            stem=None if stem == RAW else config.replace(backbone=stem),
-        )
-        for policy in policies
-        for stem in stems
-    ]
 
 
 def load_policy(name: str) -> Policy:
@@ -214,6 +192,7 @@ class Sb3Policy:
 
     def __init__(self, model: Any) -> None:
         self.model = model
+        self.learned_from = getattr(model.action_space, "learned_from", UNTOLD)
         self._state: Any = None
         self._starts: NDArray[np.bool_] | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv, VectorWrapper
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 from numpy.typing import NDArray
 
 from stemob_wrappers.config import StemConfig
@@ -60,13 +61,24 @@ class Stopwatch(VectorWrapper[Any, Any, Any, Any, Any]):
 
 @contextmanager
 def open_vector_env(
-    env_id: str, env_kwargs: dict[str, Any], cell: Cell | None, split: Split, num_envs: int
+    env_id: str,
+    env_kwargs: dict[str, Any],
+    cell: Cell | None,
+    split: Split,
+    num_envs: int,
+    chunk: int = 1,
 ) -> Iterator[VectorEnv[Any, Any, Any]]:
-    """A vector env of worker processes in one cell, closed at the end whatever happens.
+    """A vector env in one cell, closed at the end whatever happens; several envs have processes.
 
     Its episodes begin at resets alone. Workers are spawned: OpenGL does not survive a fork.
     """
-    make = functools.partial(make_env, env_id, env_kwargs, cell, split)
+    make = functools.partial(make_env, env_id, env_kwargs, cell, split, chunk)
+    if num_envs == 1:
+        with contextlib.closing(
+            SyncVectorEnv([make], autoreset_mode=AutoresetMode.DISABLED)
+        ) as alone:
+            yield alone
+        return
     venv = AsyncVectorEnv([make] * num_envs, context="spawn", autoreset_mode=AutoresetMode.DISABLED)
     try:
         yield venv
@@ -86,6 +98,7 @@ def play(
     seeds: Sequence[int],
     *,
     stem: StemConfig | None = None,
+    keys: Sequence[str] | None = None,
     device: str | None = None,
     success_return: float | None = None,
     each_episode: Callable[[], None] | None = None,
@@ -100,6 +113,7 @@ def play(
         policy: from batches of observations to actions.
         seeds: the reset seed of each episode.
         stem: what the observations go through; None leaves them raw.
+        keys: names of the images that do; None for all.
         device: where the stem's backbone runs.
         success_return: an episode succeeds if its return reaches this; None asks the env's
             ``info["success"]`` (or ``"is_success"``) at the episode's last step.
@@ -112,9 +126,8 @@ def play(
 
     started = time.perf_counter()
     inner = Stopwatch(venv)
-    outer = Stopwatch(
-        inner if stem is None else StemObservation(inner, stem, cache=False, device=device)
-    )
+    run: Any = {"keys": keys, "cache": False, "device": device}
+    outer = Stopwatch(inner if stem is None else StemObservation(inner, stem, **run))
     table = Episodes([False] * len(seeds), [0] * len(seeds), [0.0] * len(seeds))
     waiting = [list(range(row, len(seeds), venv.num_envs)) for row in range(venv.num_envs)]
     current: list[int | None] = [queue.pop(0) if queue else None for queue in waiting]

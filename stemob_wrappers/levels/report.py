@@ -16,7 +16,7 @@ with needs("report"):
 
 from stemob_wrappers.backbones.folder import read_schedule
 from stemob_wrappers.diffusion.schedule import level_table
-from stemob_wrappers.levels.rows import Row, recommend
+from stemob_wrappers.levels.rows import Row, recommend, rivals
 from stemob_wrappers.levels.study import Study, run_study, study_pairs
 from stemob_wrappers.pictures import grid, write_image
 from stemob_wrappers.report import check_installed
@@ -34,7 +34,7 @@ def print_table(backbones: Sequence[str], num_steps: int = 50) -> None:
     for backbone in backbones:
         table = Table("inversion_steps", "timestep", "alpha_bar", "SNR", title=backbone)
         for level in level_table(read_schedule(backbone), num_steps):
-            timestep = "-" if level.timestep is None else str(level.timestep)
+            timestep = "-" if level.timestep is None else f"{level.timestep:.4g}"
             cells = (timestep, f"{level.alpha_bar:.4f}", f"{level.snr:.3g}")
             table.add_row(str(level.inversion_steps), *cells)
         Console().print(table)
@@ -83,9 +83,15 @@ def reasons(rows: Sequence[Row]) -> str:
             "positions."
         )
     raw = [row for row in rows if not row.backbone]
+    level = [row for row in rivals(rows, best) if row != best]
+    if level:
+        others = ", ".join(f"{r.backbone} {r.inversion_steps}" for r in level)
+        start = f"No clear winner: the probe seeds' range overlaps with that of {others}. Lowest"
+    else:
+        start = "Recommended"
     beside = ", ".join(f"{row.name} {row.clean_cm:.1f} / {row.perturbed_cm:.1f}" for row in raw)
     return (
-        f"Recommended: {best.backbone} {best.method}, inversion_steps={best.inversion_steps}, "
+        f"{start}: {best.backbone} {best.method}, inversion_steps={best.inversion_steps}, "
         f"noise={best.noise!r} (alpha_bar {best.alpha_bar:.3f}): the lowest error on perturbed "
         f"frames, {best.perturbed_cm:.1f} cm, of all settings whose error on clean frames, "
         f"{best.clean_cm:.1f} cm, is within 0.5 cm of the lowest. Beside it, clean / perturbed: "

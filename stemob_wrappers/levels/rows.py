@@ -68,6 +68,24 @@ def write_rows(rows: Sequence[Row], path: Path) -> None:
         writer.writerows(dataclasses.asdict(row) for row in rows)
 
 
+def rivals(rows: Sequence[Row], best: Row, slack_cm: float = 0.5) -> list[Row]:
+    """Return the stem rows that could be recommended as well: their ranges of seeds overlap.
+
+    Example:
+        >>> near = Row("stem", clean_cm=1.0, perturbed_low_cm=4.0, perturbed_high_cm=6.0)
+        >>> rivals([near], near) == [near]
+        True
+    """
+    limit = min(row.clean_cm for row in rows if row.name == "stem") + slack_cm
+    return [
+        row
+        for row in rows
+        if row.name == "stem"
+        and row.clean_cm <= limit
+        and row.perturbed_low_cm <= best.perturbed_high_cm
+    ]
+
+
 def recommend(rows: Sequence[Row], slack_cm: float = 0.5) -> Row | None:
     """Return the stem row with the lowest perturbed error whose clean error is hardly worse.
 

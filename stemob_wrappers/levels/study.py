@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -27,7 +28,7 @@ with needs("report"):
     from rich.progress import Progress
 
 from stemob_wrappers.augment import Augmentation, colour_jitter, random_conv
-from stemob_wrappers.config import StemConfig
+from stemob_wrappers.config import Method, NoisePolicy, StemConfig
 from stemob_wrappers.diffusion.noise import draw_noise, noise_key
 from stemob_wrappers.levels.probe import reading_errors
 from stemob_wrappers.levels.rows import Row, read_rows, write_rows
@@ -78,8 +79,8 @@ class Study:
     env_id: str | None = None
     folders: tuple[str, str] | None = None
     backbones: tuple[str, ...] = ("embedded",)
-    methods: tuple[str, ...] = ("ddpm",)
-    noises: tuple[str, ...] = ("frame", "fixed")
+    methods: tuple[Method, ...] = ("ddpm",)
+    noises: tuple[NoisePolicy, ...] = ("frame", "fixed")
     steps: tuple[int, ...] = (0, 3, 5, 10, 15, 25)
     num_steps: int = 50
     states: int = 600
@@ -157,6 +158,8 @@ def run_study(study: Study, out: Path, *, device: str | None = None) -> list[Row
                 )  # for latents
                 row = _find(done, _setting(pipeline, ending))
                 row = row or _measure(pipeline, ending, pairs, study)
+            if not progress.console.is_terminal:
+                print(f"levels: {len(found) + 1} of {len(jobs)}", file=sys.stderr, flush=True)
             if row not in done:
                 done.append(row)
                 write_rows(done, table)

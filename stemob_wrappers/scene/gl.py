@@ -12,6 +12,8 @@ import subprocess
 import sys
 from typing import Any
 
+from stemob_wrappers.extras import find_installed, needs
+
 # Backend -> Debian package that brings its library, in the order they are tried.
 PACKAGES = {"egl": "libegl1", "osmesa": "libosmesa6"}
 
@@ -53,6 +55,7 @@ def ensure_gl() -> str:
     is imported: robosuite reads it at import only. The answer is kept for the process.
 
     Raises:
+        ModuleNotFoundError: MuJoCo is not installed.
         GLError: no backend, or not the one ``MUJOCO_GL`` names, renders a frame. The message
             has each one's reason and the command that installs what is missing.
 
@@ -61,6 +64,8 @@ def ensure_gl() -> str:
         >>> ensure_gl() in ("egl", "osmesa", "glfw")
         True
     """
+    with needs("mujoco", "rendering"):
+        find_installed("mujoco")
     asked = os.environ.get("MUJOCO_GL", "").strip().lower()
     if asked:
         obstacle = _obstacle(asked)

@@ -21,7 +21,6 @@ Vectors = NDArray[np.float64]
 STEPS_A_TURN = 60
 """Control steps in which a moving light goes once around its cone."""
 
-_AIMED = (mujoco.mjtLightType.mjLIGHT_SPOT, mujoco.mjtLightType.mjLIGHT_DIRECTIONAL)
 _LOWEST = -0.15  # lights keep shining downwards: the largest vertical part of their direction
 
 
@@ -35,8 +34,13 @@ def need_light(edit: SceneEdit) -> str | None:
 
 def need_aimed_light(edit: SceneEdit) -> str | None:
     """What is missing for a factor that turns lights, or None."""
-    aimed = np.isin(edit.model.light_type, [int(kind) for kind in _AIMED])
-    return None if aimed.any() else "a spot or directional light"
+    kinds = getattr(mujoco, "mjtLightType", None)
+    if kinds is None:  # MuJoCo 3.3.0 has no others
+        aimed = edit.model.nlight > 0
+    else:
+        wanted = [int(kinds.mjLIGHT_SPOT), int(kinds.mjLIGHT_DIRECTIONAL)]
+        aimed = np.isin(edit.model.light_type, wanted).any()
+    return None if aimed else "a spot or directional light"
 
 
 def need_headlight(edit: SceneEdit) -> str | None:

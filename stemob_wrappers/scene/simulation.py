@@ -2,7 +2,7 @@
 
 Envs hold their model, and their renderers, in different places. This is the one file that knows
 which: Gymnasium's and Gymnasium-Robotics' MuJoCo envs (MetaWorld's are built on them), robosuite
-with or without the ``stemob/…`` ids, and any env that keeps an ``MjModel`` as ``model``.
+with or without the ``stemob/…`` ids, dm_control, and any env with an ``MjModel`` as ``model``.
 """
 
 from __future__ import annotations
@@ -50,6 +50,10 @@ def model_of(env: Any) -> Any:
     model = getattr(env, "model", None)
     if isinstance(model, mujoco.MjModel):
         return model
+    physics = getattr(getattr(env, "physics", None), "model", None)  # dm_control
+    model = getattr(physics, "ptr", None)
+    if isinstance(model, mujoco.MjModel):
+        return model
     wrapped = getattr(getattr(getattr(env, "sim", None), "model", None), "_model", None)
     return wrapped if isinstance(wrapped, mujoco.MjModel) else None
 
@@ -78,7 +82,8 @@ class Simulation:
     @property
     def data(self) -> Any:
         """The `mujoco.MjData` that belongs to the model."""
-        data = getattr(self.env, "data", None)
+        physics = getattr(getattr(self.env, "physics", None), "data", None)
+        data = getattr(physics, "ptr", None) or getattr(self.env, "data", None)
         return data if isinstance(data, mujoco.MjData) else self.env.sim.data._data
 
     @property

@@ -6,6 +6,7 @@ such frames lie in somebody's image array (channels first, float, stacked) and c
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -79,15 +80,18 @@ class FrameLayout:
         """Lay frames out as ``like``, the image array that they were taken from.
 
         Returns:
-            an array of ``like``'s shape, dtype and kind that shares no memory with it.
+            an array of ``like``'s dtype and kind that shares no memory with it; of its shape too,
+            or, of frames of another size, with their height and width in it.
         """
-        height, width, count = self.height, self.width, self.count
+        height, width = frames.shape[-3:-1]
+        count, own = self.count, dataclasses.replace(self, height=height, width=width)
+        batch = tuple(like.shape[: like.ndim - len(self.shape)])
         pixels = frames.reshape(-1, count, height, width, 3)
         if self.channels_first:
             pixels = _move_axis(pixels, 4, 2)
         elif self.stack == "channels":
             pixels = _move_axis(pixels, 1, 3)
-        pixels = _contiguous(pixels.reshape(like.shape))
+        pixels = _contiguous(pixels.reshape((*batch, *own.shape)))
         return to_float(pixels, like.dtype) if self.floating else pixels
 
 

@@ -7,7 +7,7 @@ import dataclasses
 import math
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from stemob_wrappers.backbones.engines import torch_threads
 from stemob_wrappers.backbones.load import Backbone, load_backbone
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.diffusion import inversion
+from stemob_wrappers.diffusion.flow import FlowSchedule, sigma_at
+from stemob_wrappers.stem.captured import CapturedFunction
 from stemob_wrappers.stem.frames import round_up
 
 # How much of the whole process ddim-warm covers with forward noise (arXiv 2410.23530).
@@ -51,7 +53,7 @@ class FrameInverter:
 
     Batches are padded to a power of two from 2 to ``max_batch`` and longer ones are cut, so that
     few shapes ever reach the network; the smallest bucket is 2 because convolution libraries round
-    a batch of one differently.
+    a batch of one differently. On CUDA each of them is recorded once as a graph, and then replayed.
 
     Args:
         backbone: what ``load_backbone`` returned.
@@ -61,11 +63,15 @@ class FrameInverter:
         device, dtype: where frames and noise are taken first; None leaves them as they are.
         threads: processor threads that PyTorch uses meanwhile; None is what STEMOB_THREADS says,
             or else one less than PyTorch would, where its threads wait for each other by spinning.
+        capture: whether CUDA graphs are recorded; ``"ddim-fixed-point"`` looks at values between
+            its calls and is never.
 
     Attributes:
         config: the same with ``resolution="model"`` put in numbers.
         alpha_bar: the share of signal variance that is left at the config's level.
-        seconds: time spent so far in ``"encode"``, ``"invert"`` and ``"decode"``.
+        seconds: time spent so far in ``"encode"``, ``"invert"`` and ``"decode"``, or in all of a
+            graph as ``"network"``.
+        captured: what records and replays graphs, or None.
         lock: held while ``seconds`` change; threads may share an inverter.
 
     Raises:
@@ -91,6 +97,7 @@ class FrameInverter:
         device: str | None = None,
         dtype: torch.dtype | None = None,
         threads: int | None = None,
+        capture: bool = True,
     ) -> None:
         if config.method != "ddpm" and backbone.denoiser is None:
             raise ValueError(
@@ -109,6 +116,8 @@ class FrameInverter:
         self.alpha_bar = backbone.schedule.alpha_bar(timestep)
         self.seconds = {"encode": 0.0, "invert": 0.0, "decode": 0.0}
         self.lock = threading.Lock()
+        capture = capture and config.method != "ddim-fixed-point"
+        self.captured = CapturedFunction(self._compute) if capture else None
 
     def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """Shape of the latent, and so of the noise, of a frame: [channels, h, w]."""
@@ -158,28 +167,41 @@ class FrameInverter:
             yield frames[rows], noise[rows]
 
     def _invert_chunk(self, frames: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        count, height, width = frames.shape[:3]
+        count = len(frames)
         bucket = max(2, 1 << (count - 1).bit_length())
-        codec = self.backbone.codec
-
-        started = _now(frames.device)
-        images = self._to_images(_pad_batch(frames, bucket), noise.dtype)
-        latents = codec.encode(images)
-        encoded = _now(frames.device)
-        latents = self._invert(latents, _pad_batch(noise, bucket))
-        inverted = _now(frames.device)
-        stems = self._to_frames(codec.decode(latents, self.alpha_bar)[:count], height, width)
-        decoded = _now(frames.device)
-
+        frames, noise = _pad_batch(frames, bucket), _pad_batch(noise, bucket)
+        laps = _Laps(frames.device)
+        if self.captured is not None and frames.is_cuda:
+            stems = self.captured(frames, noise)
+            laps("network")
+        else:
+            stems = self._compute(frames, noise, laps)
         with self.lock:
-            self.seconds["encode"] += encoded - started
-            self.seconds["invert"] += inverted - encoded
-            self.seconds["decode"] += decoded - inverted
+            for stage, seconds in laps.seconds.items():
+                self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+        return stems[:count]
+
+    def _compute(
+        self,
+        frames: torch.Tensor,
+        noise: torch.Tensor,
+        ended: Callable[[str], None] = lambda stage: None,
+    ) -> torch.Tensor:
+        """The way of a batch on its device; ``ended`` is told of each stage."""
+        codec = self.backbone.codec
+        latents = codec.encode(self._to_images(frames, noise.dtype))
+        ended("encode")
+        latents = self._invert(latents, noise)
+        ended("invert")
+        stems = self._to_frames(codec.decode(latents, self.alpha_bar), *frames.shape[1:3])
+        ended("decode")
         return stems
 
     def _invert(self, latents: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         config, schedule, denoiser = self.config, self.backbone.schedule, self.backbone.denoiser
         if config.method == "ddpm":
+            if isinstance(schedule, FlowSchedule):
+                return inversion.flow(latents, noise, sigma_at(self.alpha_bar))
             return inversion.ddpm(latents, noise, self.alpha_bar)
         steps = schedule.climb(config.num_steps, config.inversion_steps)
         if config.method == "ddim":
@@ -246,6 +268,20 @@ def _network_stride(method: str, backbone: Backbone) -> int:
     if method == "ddpm":
         return codec.stride
     return math.lcm(codec.stride, codec.latent_stride * backbone.denoiser.stride)
+
+
+class _Laps:
+    """Seconds by stage, from one call to the next."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.seconds: dict[str, float] = {}
+        self._device = device
+        self._last = _now(device)
+
+    def __call__(self, stage: str) -> None:
+        now = _now(self._device)
+        self.seconds[stage] = now - self._last
+        self._last = now
 
 
 def _now(device: torch.device) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 import warnings
 from collections.abc import Sequence
@@ -27,12 +28,15 @@ from stemob_wrappers.config import StemConfig, as_config
 from stemob_wrappers.diffusion.noise import draw_noise, noise_key
 from stemob_wrappers.stem.frames import as_numpy, check_frames
 from stemob_wrappers.stem.identity import fingerprint, frame_digest, identity
+from stemob_wrappers.stem.resize import give_back, given_size, make_small, small_size
 
 if TYPE_CHECKING:
     import torch  # PyTorch is imported by whoever needs it: ONNX Runtime runs without
 
 Frames = TypeVar("Frames", NDArray[np.uint8], "torch.Tensor")
 CACHE_FORMAT = 1
+MOST_EPISODES = 65_536  # whose frames are counted; an episode that was not seen for longest is left
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -45,8 +49,8 @@ class StemStats:
         misses: of them, computed.
         inverter_calls: calls of the inverter, which cuts long batches.
         psnr_db: how well the first computed frames came back, in dB; None before there were any.
-        seconds: time by stage: hash, cache, noise, and encode, invert, decode; ONNX Runtime does
-            these three in one, network.
+        seconds: time by stage: resize, hash, cache, noise, and encode, invert, decode; ONNX Runtime
+            and CUDA do these three in one, network.
     """
 
     frames: int = 0
@@ -116,8 +120,14 @@ class StemPipeline:
         self.identity = identity(self.inverter.config, self.inverter.digest)
         self.fingerprint = fingerprint(self.identity)
         self.stats = StemStats(seconds=self.inverter.seconds)  # shared: one table for all stages
+        log.info(
+            "%s, %s at step %d of %d, by %s on %s: fingerprint %s",
+            *(self.config.backbone, self.config.method),
+            *(self.config.inversion_steps, self.config.num_steps),
+            *(self.engine, self.device, self.fingerprint),
+        )
         self._lock = self.inverter.lock  # of the statistics and of the count below
-        self._count = 0  # frames seen, which names the draws of the policy "fresh"
+        self._seen: dict[bytes, int] = {}  # frames by episode: names the draws of "fresh"
 
     def _open(self, **sizes: Any) -> Engine:
         """Load the backbone into the engine that was chosen."""
@@ -145,7 +155,8 @@ class StemPipeline:
                 :meth:`noise_shape`); such frames are neither looked up nor stored.
 
         Returns:
-            uint8 [N, H, W, 3] of the same kind, on the same device.
+            uint8 [N, H, W, 3] of the same kind, on the same device; of the size that a config with
+            ``output="small"`` makes of it.
 
         Raises:
             TypeError, ValueError: frames, episodes or noise of another type, shape or length.
@@ -157,6 +168,18 @@ class StemPipeline:
             torch.uint8
         """
         check_frames(frames)
+        height, width = frames.shape[1:3]
+        started = time.perf_counter()
+        small = make_small(self.config, frames)
+        if small is not frames:
+            self._took("resize", started)
+        stems = self._of_small(small, episodes, noise)
+        return _like(frames, give_back(self.config, stems, height, width))
+
+    def _of_small(
+        self, frames: Any, episodes: Sequence[bytes] | None, noise: torch.Tensor | Any | None
+    ) -> Any:
+        """Return the stem frames of frames of the size that they are inverted at."""
         if episodes is not None and len(episodes) != len(frames):
             raise ValueError(
                 f"episodes must name one key per frame ({len(frames)}), received {len(episodes)}"
@@ -164,23 +187,20 @@ class StemPipeline:
         if noise is not None:
             noise = self._check_noise(frames, noise)
             self._count_up(frames=len(frames))
-            return _like(frames, self._invert(frames, noise))
-        with self._lock:  # two calls never share a draw
-            first_count = self._count
-            self._count += len(frames)
+            return self._invert(frames, noise)
+        episodes = episodes or [b""] * len(frames)
+        counts = self._counts_of(episodes)
         self._count_up(frames=len(frames))
         policy = self.config.noise
         needs_content = policy == "frame" or (policy != "fresh" and self.cache is not None)
         digests = self._digests(frames) if needs_content else [b""] * len(frames)
         keys = [
-            noise_key(policy, frame=digest, episode=episode, count=first_count + row)
-            for row, (digest, episode) in enumerate(
-                zip(digests, episodes or [b""] * len(frames), strict=True)
-            )
+            noise_key(policy, frame=digest, episode=episode, count=count)
+            for digest, episode, count in zip(digests, episodes, counts, strict=True)
         ]
         if not needs_content:
-            return _like(frames, self._invert(frames, self._draw(frames, keys)))
-        return _like(frames, self._look_up_or_invert(frames, digests, keys))
+            return self._invert(frames, self._draw(frames, keys))
+        return self._look_up_or_invert(frames, digests, keys)
 
     def noise_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """Shape [C, h, w] of the noise field of a frame of the given size.
@@ -189,7 +209,17 @@ class StemPipeline:
             >>> StemPipeline().noise_shape(84, 84)
             (28, 22, 22)
         """
-        return self.inverter.latent_shape(height, width)
+        return self.inverter.latent_shape(*small_size(self.config, height, width))
+
+    def given_size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of the stem frame of a frame of the given size.
+
+        Example:
+            >>> config = StemConfig(resize=(96, 96), output="small")
+            >>> StemPipeline(config).given_size(480, 640)
+            (72, 96)
+        """
+        return given_size(self.config, height, width)
 
     def warmup(self, shape: tuple[int, ...]) -> None:
         """Run a batch of black frames, so that the first real ones meet no set-up cost.
@@ -209,7 +239,7 @@ class StemPipeline:
         check_frames(frames)
         before = dict(self.stats.seconds)
         noise = np.zeros((len(frames), *self.noise_shape(*shape[1:3])), np.float32)
-        self.inverter(frames, noise)
+        self.inverter(make_small(self.config, frames), noise)
         self.stats.seconds.clear()
         self.stats.seconds.update(before)
 
@@ -260,9 +290,22 @@ class StemPipeline:
             expected = expected_psnr(backbone.figures, backbone.schedule, size, level)
             warn_if_unknown(self.stats.psnr_db, expected, backbone.name)
 
-    def _draw(self, frames: Any, keys: list[bytes]) -> NDArray[np.float32]:
+    def _draw(self, frames: Any, keys: list[bytes]) -> Any:
+        """The noise fields of keys; frames that share one get it without a copy for each."""
         started = time.perf_counter()
-        noise = draw_noise(self.config.seed, keys, self.noise_shape(*frames.shape[1:3]))
+        distinct = list(dict.fromkeys(keys))
+        noise: Any = draw_noise(
+            self.config.seed, distinct, self.inverter.latent_shape(*frames.shape[1:3])
+        )
+        if len(distinct) == 1:
+            if not isinstance(frames, np.ndarray):
+                import torch
+
+                noise = torch.as_tensor(noise, device=frames.device).expand(len(keys), -1, -1, -1)
+            else:
+                noise = np.broadcast_to(noise, (len(keys), *noise.shape[1:]))
+        elif len(distinct) < len(keys):
+            noise = noise[[distinct.index(key) for key in keys]]
         self._took("noise", started)
         return noise
 
@@ -278,12 +321,29 @@ class StemPipeline:
         return hashlib.blake2b(text + noise_key + digest, digest_size=16).digest()
 
     def _check_noise(self, frames: Any, noise: Any) -> Any:
-        required = (len(frames), *self.noise_shape(*frames.shape[1:3]))
+        required = (len(frames), *self.inverter.latent_shape(*frames.shape[1:3]))
         if tuple(noise.shape) != required:
             raise ValueError(
                 f"noise must have the latents' shape {required}, received {tuple(noise.shape)}"
             )
         return noise
+
+    def begin(self, episodes: Sequence[bytes]) -> None:
+        """Begin episodes: the policy "fresh" draws for each as if it had not been seen before."""
+        with self._lock:
+            for episode in episodes:
+                self._seen.pop(episode, None)
+
+    def _counts_of(self, episodes: Sequence[bytes]) -> list[int]:
+        """How many frames of its episode were seen before each frame; two calls share none."""
+        counts: list[int] = []
+        with self._lock:
+            for episode in episodes:
+                counts.append(self._seen.pop(episode, 0))
+                self._seen[episode] = counts[-1] + 1
+            while len(self._seen) > MOST_EPISODES:
+                del self._seen[next(iter(self._seen))]
+        return counts
 
     def _count_up(self, **counts: int) -> None:
         with self._lock:

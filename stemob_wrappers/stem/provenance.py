@@ -11,16 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from stemob_wrappers import __version__
-from stemob_wrappers.extras import needs
+from stemob_wrappers.made_by import PREFIX, read_provenance, sidecar_of
 from stemob_wrappers.stem.identity import fingerprint
 from stemob_wrappers.stem.pipeline import StemPipeline
 from stemob_wrappers.work import write_text
 
-SIDECAR = "stemob.json"  # in a folder of pictures; VIDEO.stemob.json beside a single video
-PREFIX = "stemob_"  # of our attributes on the group "data" of an HDF5 file
 _FINGERPRINT = re.compile(r"[0-9a-f]{32}")
-_HDF5_SUFFIXES = (".hdf5", ".h5", ".hdf")
-_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 def provenance(
@@ -58,68 +54,6 @@ def provenance(
             "diffusers": version("diffusers"),
         },
     }
-
-
-def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return the provenance in a converted HDF5 file or folder, or beside a converted video.
-
-    Raises:
-        FileNotFoundError: nothing is there.
-        ValueError: it was not written by ``invert_dataset``.
-
-    Example:
-        >>> from stemob_wrappers.pictures import Path, np, write_image
-        >>> from stemob_wrappers.datasets import invert_dataset
-        >>> write_image(Path("frames/0.png"), np.zeros((16, 16, 3), np.uint8))
-        >>> _ = invert_dataset("frames", "stem")
-        >>> read_provenance("stem")["fingerprint"] == StemPipeline().fingerprint
-        True
-    """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"no data set at {path}")
-    sidecar = sidecar_of(path)
-    if sidecar.is_file():
-        return json.loads(sidecar.read_text())
-    if path.is_dir() or not (is_hdf5(path) or _starts_as_hdf5(path)):
-        raise ValueError(_no_provenance(path))
-    with open_hdf5(path) as file:
-        attributes: Any = file["data"].attrs if "data" in file else {}
-        if f"{PREFIX}fingerprint" not in attributes:
-            raise ValueError(_no_provenance(path))
-        stored: dict[str, str] = {
-            name.removeprefix(PREFIX): str(attributes[name])
-            for name in attributes
-            if name.startswith(PREFIX)
-        }
-    return {
-        name: value if name in ("fingerprint", "dtype") else json.loads(value)
-        for name, value in stored.items()
-    }
-
-
-def is_converted(path: Path) -> bool:
-    """Whether an HDF5 file, a folder or a video was written by ``invert_dataset``.
-
-    Raises:
-        FileNotFoundError: nothing is there.
-        OSError: a file that is named as HDF5, and is none.
-    """
-    try:
-        read_provenance(path)
-    except ValueError:
-        return False
-    return True
-
-
-def sidecar_of(path: Path) -> Path:
-    """Where the provenance of a folder of pictures, or of a single video, lies.
-
-    Example:
-        >>> sidecar_of(Path("stem.mp4")).name
-        'stem.mp4.stemob.json'
-    """
-    return path / SIDECAR if path.is_dir() else path.with_name(f"{path.name}.{SIDECAR}")
 
 
 def write_sidecar(path: Path, made_by: dict[str, Any]) -> None:
@@ -233,35 +167,3 @@ def check_expected(ours: dict[str, Any], expected: str | dict[str, Any]) -> None
             f"these frames would differ from the expected ones ({'; '.join(differing)}); use the "
             "config that the data was written with, or leave expect out"
         )
-
-
-def open_hdf5(path: Path) -> Any:
-    """Open an HDF5 file to read; h5py's own errors do not name it.
-
-    Raises:
-        OSError: it is missing, or no HDF5 file.
-    """
-    with needs("datasets"):
-        import h5py  # pyright: ignore[reportMissingTypeStubs]
-
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise type(error)(f"{path} cannot be read as HDF5 ({error})") from error
-
-
-def is_hdf5(path: Path) -> bool:
-    """Whether a path names an HDF5 file, by its suffix."""
-    return path.suffix.lower() in _HDF5_SUFFIXES
-
-
-def _starts_as_hdf5(path: Path) -> bool:
-    with open(path, "rb") as file:
-        return file.read(len(_HDF5_SIGNATURE)) == _HDF5_SIGNATURE
-
-
-def _no_provenance(path: Path) -> str:
-    return (
-        f"{path} does not say what made its frames, so it holds raw frames or was written by "
-        "another tool; convert it with stemob invert-dataset"
-    )

@@ -61,6 +61,23 @@ def hue_loss(decoded: torch.Tensor, images: torch.Tensor, where: torch.Tensor) -
     return (hue * where).sum() / where.sum().clamp_min(1)
 
 
+def roles_loss(scores: torch.Tensor, roles: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of what each pixel shows, every role that a batch has weighing alike in part.
+
+    Args:
+        scores: float [N, R, H, W].
+        roles: int64 [N, H, W], from 0 to R - 1.
+
+    Example:
+        >>> scores = torch.tensor([100.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 4, 4)
+        >>> float(roles_loss(scores, torch.zeros(1, 4, 4, dtype=torch.int64)))
+        0.0
+    """
+    shares = torch.bincount(roles.flatten(), minlength=scores.shape[1]) / roles.numel()
+    weights = (shares + 0.02).rsqrt()
+    return F.cross_entropy(scores, roles, weights)
+
+
 def alignment_loss(latents: torch.Tensor) -> torch.Tensor:
     """Distance of latents across appearances over their distance across states.
 

@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
+from torch.utils.data import DataLoader, Dataset
 
 from stemob_wrappers.augment import random_conv
 from stemob_wrappers.backbones.folder import StemFolder
@@ -37,6 +39,7 @@ from stemob_wrappers.training.losses import (
     contrast_weights,
     hue_loss,
     picture_loss,
+    roles_loss,
 )
 from stemob_wrappers.training.repaint import Repainter
 from stemob_wrappers.training.synthesis import (
@@ -47,9 +50,11 @@ from stemob_wrappers.training.synthesis import (
     mean_albedo,
     to_images,
 )
-from stemob_wrappers.training.view_crops import Crops, ViewSource
+from stemob_wrappers.training.view_crops import SKY, Crops, ViewSource
 
-PIXELS = 48  # channels that the decoder's last layer has for a picture: 4 x 4 pixels in RGB
+CELL = 4  # pixels a latent cell is wide
+PIXELS = 3 * CELL**2  # channels that the decoder's last layer has for a picture
+OBJECT = ROLES.index("object")
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,10 @@ class RelitConfig:
         filtered: share of images that a random convolution changes.
         plain_share: share of the images that the plain decoder is trained on.
         frozen_encoder: train the decoders alone.
+        roles: weight of a head for training alone, which says what each pixel shows: floor, wall,
+            table, object, robot or sky (after RCAN, arXiv 1812.07252).
+        context_blocks, deep_blocks: residual blocks of the decoders, see StemAutoencoder; those
+            that ``start`` lacks begin as nothing.
         seed: of the crops, looks and noise.
         start: canonical backbone to go on from, a name or a folder.
     """
@@ -94,6 +103,9 @@ class RelitConfig:
     filtered: float = 0.15
     plain_share: float = 1 / 3
     frozen_encoder: bool = False
+    roles: float = 0.5
+    context_blocks: int = 1
+    deep_blocks: int = 2
     seed: int = 0
     start: str = "embedded-canonical"
 
@@ -106,6 +118,7 @@ class RelitNetworks(nn.Module):
         self.plain = plain
         self.canonical = with_heads(canonical, len(targets))
         self.targets = tuple(targets)
+        self.roles = nn.Conv2d(canonical.last.in_channels, CELL**2 * (SKY + 1), 3, padding=1)
 
     def canonical_autoencoder(self, target: str) -> StemAutoencoder:
         """The plain encoder with the canonical decoder of one target."""
@@ -149,7 +162,12 @@ def _head_weights(decoder: Decoder, head: int) -> dict[str, torch.Tensor]:
 
 
 def train_on_views(
-    views: Sequence[Path], out: Path, config: RelitConfig | None = None, *, save_every: int = 250
+    views: Sequence[Path],
+    out: Path,
+    config: RelitConfig | None = None,
+    *,
+    save_every: int = 250,
+    workers: int = 0,
 ) -> Path:
     """Train on folders of views; write a canonical backbone for each target, and the plain one.
 
@@ -161,6 +179,8 @@ def train_on_views(
         out: folder for the backbones ``out/<target>``, each with its plain one inside, the
             checkpoint and ``losses.csv``.
         save_every: steps between two checkpoints, each of which also writes the backbones.
+        workers: processes that draw looks beside the one that trains; the weights do not depend on
+            how many there are.
 
     Returns:
         ``out``.
@@ -170,8 +190,6 @@ def train_on_views(
             names no canonical backbone.
     """
     config = config or RelitConfig()
-    source, bank = ViewSource(*views), TextureBank()
-    repainter = Repainter(config.repainted)
     model = first_networks(config).train()
     # Looks are said as they were; only how loud they are said has changed.
     model.plain.encoder.look.requires_grad_(False)
@@ -183,9 +201,15 @@ def train_on_views(
     schedule = NoiseSchedule.from_config(SD_SCHEDULE)
     settings = dataclasses.asdict(config) | {"targets": list(config.targets)}
 
+    batches = Batches(views, config)
+    ahead: Iterator[Batch] = iter(())
+
     def loss_of(step: int) -> torch.Tensor:
-        rng = np.random.default_rng([config.seed, step])
-        batch = draw_batch(rng, source, bank, repainter, config)
+        nonlocal ahead
+        batch = next(ahead, None)
+        if batch is None:  # the first step of this run, wherever it goes on
+            ahead = batches.from_step(step, workers)
+            batch = next(ahead)
         return relit_loss(model, batch, schedule, config, step)
 
     def write() -> None:
@@ -214,12 +238,28 @@ def first_networks(config: RelitConfig) -> RelitNetworks:
             f"{folder.path} is a plain one; name 'embedded-canonical', or a folder trained here"
         )
     loaded = StemAutoencoder.from_pretrained(folder.plain.path / "vae")
-    settings: dict[str, Any] = {**loaded.config, "look_scale": config.look_scale}
-    plain = StemAutoencoder(**settings)
-    plain.load_state_dict(loaded.state_dict())
-    canonical = StemAutoencoder.from_pretrained(folder.path / "vae").decoder
-    canonical.look_scale = config.look_scale
-    return RelitNetworks(plain, canonical, config.targets)
+    settings: dict[str, Any] = {
+        **loaded.config,
+        "look_scale": config.look_scale,
+        "context_blocks": config.context_blocks,
+        "deep_blocks": config.deep_blocks,
+    }
+    torch.manual_seed(config.seed)
+    plain = _taking_over(StemAutoencoder(**settings), loaded)
+    loaded = StemAutoencoder.from_pretrained(folder.path / "vae")
+    canonical = _taking_over(StemAutoencoder(**settings | {"faithful": False}), loaded)
+    return RelitNetworks(plain, canonical.decoder, config.targets)
+
+
+def _taking_over(model: StemAutoencoder, trained: StemAutoencoder) -> StemAutoencoder:
+    """The model with the weights of a trained one, which may lack its last residual blocks."""
+    lacking, unknown = model.load_state_dict(trained.state_dict(), strict=False)
+    if unknown or any("_blocks." not in name for name in lacking):
+        raise ValueError(
+            "training goes on from networks of the same widths that have at most as many blocks, "
+            f"{model.config}; received {trained.config}"
+        )
+    return model
 
 
 @dataclass(frozen=True)
@@ -229,12 +269,12 @@ class Batch:
     Attributes:
         images: float [2, N, 3, h, w] in [-1, 1].
         targets: by name, float [2, N, 3, h, w] in [-1, 1].
-        objects: bool [N, 1, h, w].
+        roles: int64 [N, h, w], places in ``ROLES``, or ``SKY``.
     """
 
     images: torch.Tensor
     targets: dict[str, torch.Tensor]
-    objects: torch.Tensor
+    roles: torch.Tensor
 
 
 class LookSource:
@@ -251,6 +291,40 @@ class LookSource:
         """Draw images, float [batch_size, 3, h, w] in [-1, 1]."""
         crops = self.source.draw(rng, batch_size + batch_size % 2)
         return draw_looks(rng, crops, self.bank)[0][:batch_size]
+
+
+class Batches(Dataset[Batch]):
+    """The batch of every step, each drawn from its own seed.
+
+    Args:
+        views: folders that `renders.views` filled.
+    """
+
+    def __init__(self, views: Sequence[Path], config: RelitConfig) -> None:
+        self.views, self.config = tuple(views), config
+        self._drawn_from: tuple[ViewSource, TextureBank, Repainter] | None = None
+        ViewSource(*views)  # a folder without views is said before a worker is started
+
+    def __getitem__(self, step: int) -> Batch:
+        torch.set_num_threads(1)
+        if self._drawn_from is None:  # in the process that draws
+            repainter = Repainter(self.config.repainted)
+            self._drawn_from = ViewSource(*self.views), TextureBank(), repainter
+        rng = np.random.default_rng([self.config.seed, step])
+        return draw_batch(rng, *self._drawn_from, self.config)
+
+    def from_step(self, step: int, workers: int) -> Iterator[Batch]:
+        """All batches from one step on, drawn ahead by worker processes if there are any."""
+        return iter(
+            DataLoader(
+                self,
+                batch_size=None,
+                sampler=range(step, self.config.steps),
+                num_workers=workers,
+                # A process that has rendered must not be forked.
+                multiprocessing_context="spawn" if workers else None,
+            )
+        )
 
 
 def draw_batch(
@@ -279,7 +353,7 @@ def draw_batch(
     return Batch(
         images.unflatten(0, (2, -1)),
         {name: picture.unflatten(0, (2, -1)) for name, picture in pictures.items()},
-        (crops.of_pixels(crops.roles) == ROLES.index("object"))[:, None],
+        crops.of_pixels(crops.roles),
     )
 
 
@@ -313,14 +387,19 @@ def canonical_loss(
     noised, alpha_bar = noise_latents(
         latents, schedule, config.canonical_clean, seed, CANONICAL_MAX_TIMESTEP
     )
-    decoded = networks.plain.decode_with(networks.canonical, noised, alpha_bar)
-    objects = batch.objects.repeat(2, 1, 1, 1)
-    loss = latents.new_zeros(())
+    decoder = networks.canonical
+    noised, sigma = networks.plain.filtered(noised, alpha_bar)
+    features, share = decoder.features(noised, sigma)
+    decoded = decoder.paint(features, share, noised, sigma)
+    roles = batch.roles.repeat(2, 1, 1)
+    objects = (roles == OBJECT)[:, None]
+    loss = config.roles * roles_loss(F.pixel_shuffle(networks.roles(features), CELL), roles)
     for picture, target in zip(
         decoded.chunk(len(networks.targets), 1), batch.targets.values(), strict=True
     ):
         wanted = target.flatten(0, 1)
         weights = contrast_weights(wanted) * (1 + config.objects * objects)
-        loss = loss + picture_loss(picture, wanted, weights)
-        loss = loss + config.hue * hue_loss(picture, wanted, objects)
-    return loss / len(networks.targets)
+        each = picture_loss(picture, wanted, weights)
+        each = each + config.hue * hue_loss(picture, wanted, objects)
+        loss = loss + each / len(networks.targets)
+    return loss

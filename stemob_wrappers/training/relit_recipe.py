@@ -57,7 +57,7 @@ def make_relit_backbone(
         without: tasks that are not rendered, to choose a backbone on; none for an env.
         denoiser_steps: optimiser steps of the denoiser, which the DDIM methods need and which goes
             on from that of ``config.start``; 0 trains none.
-        workers: processes that render.
+        workers: processes that render, and then draw looks beside the one that trains.
         command: what the model cards say the backbones were made by.
 
     Returns:
@@ -75,7 +75,7 @@ def make_relit_backbone(
         )
         fill_views(plans, views, workers)
     images = LookSource(views)
-    train_on_views([views], out, config)
+    train_on_views([views], out, config, workers=workers)
     if denoiser_steps:
         start = StemFolder.named(config.start)
         known = config.start if (start.plain or start).path.joinpath("unet").is_dir() else None
@@ -106,7 +106,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--num-scenes", type=int, default=400, help="0 takes the views there are")
     parser.add_argument("--without", nargs="*", default=(), help="tasks to choose on, left out")
     parser.add_argument("--denoiser-steps", type=int, default=400)
-    parser.add_argument("--workers", type=int, default=1, help="processes that render")
+    parser.add_argument("--workers", type=int, default=1, help="that render and draw looks")
     parser.add_argument("--threads", type=int, default=1, help="threads that train")
     for field in dataclasses.fields(RelitConfig):
         name = "--" + field.name.replace("_", "-")

@@ -40,9 +40,13 @@ CHANGES = {
 }
 UNPAINTED = 0.12  # share of views whose surfaces all stay
 UNLIT = 0.06  # share of views that keep their nominal light, too
+EXPOSED = 0.7  # share of views that are exposed to a mean brightness in this range
+BRIGHTNESS = (0.1, 1.0)
 
 SUN = (0.35, -0.25, 0.9)
 SKY_GREY = 0.6
+BACKGROUND_GREY = 0.6
+ROBOT_GREYS = (0.05, 0.45)  # of its black parts and of its white ones
 ROLE_GREYS = {"floor": 0.45, "wall": 0.6, "table": 0.85, "robot": 0.35}
 
 
@@ -218,7 +222,7 @@ def draw_lights(rng: np.random.Generator, count: int) -> Lights:
     drawn = (
         ambient * overall,
         headlight * overall,
-        lamps(3, 0.4),
+        lamps(3, 0.6),
         np.stack(directions, axis=2),
         lamps(2, 0.6),
         log_uniform(rng, 8.0, 80.0, count),
@@ -263,8 +267,19 @@ def draw_looks(
     colours = torch.from_numpy(np.stack([draw_colour(rng) for _ in range(count)])).float()
     skies = torch.where(_some(rng, count, 0.3), crops.nominal, colours.view(-1, 1, 1, 3))
     image = torch.where(_sky(crops), skies * brightness, lit)
+    means = rng.uniform(*BRIGHTNESS, count)
+    image = torch.where(_some(rng, count, EXPOSED), exposed(image, torch.from_numpy(means)), image)
     image = torch.where(_some(rng, count, UNLIT), crops.nominal, image)
     return to_images(camera_noise(rng, image.clamp(0, 1))), paint
+
+
+def exposed(images: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
+    """Images [N, h, w, 3] scaled to these mean brightnesses [N], as far as they are not clipped.
+
+    A camera does so, too; light that is drawn without it leaves many views too dark to see.
+    """
+    gain = means.float() / images.mean((1, 2, 3)).clamp_min(1e-3)
+    return images * gain.view(-1, 1, 1, 1)
 
 
 def camera_noise(rng: np.random.Generator, images: torch.Tensor) -> torch.Tensor:
@@ -298,8 +313,7 @@ def flat_target(crops: Crops, seen: torch.Tensor) -> torch.Tensor:
 
 def roles_target(crops: Crops, seen: torch.Tensor) -> torch.Tensor:
     """Objects in the colour they are seen in, the robot in its own, every other role in a grey."""
-    brightest = seen.amax(-1, keepdim=True).clamp_min(1e-3)
-    colours = seen / brightest * brightest.clamp(0.25, 0.9)
+    colours = evenly_bright(seen)
     for role, grey in ROLE_GREYS.items():
         of_role = (crops.roles == ROLES.index(role))[..., None]
         own = crops.colours if role == "robot" else grey
@@ -307,10 +321,33 @@ def roles_target(crops: Crops, seen: torch.Tensor) -> torch.Tensor:
     return under_one_light(crops, colours)
 
 
+def evenly_bright(colours: torch.Tensor) -> torch.Tensor:
+    """Colours [..., 3] neither very dark nor very bright, of the hue they have."""
+    brightest = colours.amax(-1, keepdim=True).clamp_min(1e-3)
+    return colours / brightest * brightest.clamp(0.25, 0.9)
+
+
+def foreground_target(crops: Crops, seen: torch.Tensor) -> torch.Tensor:
+    """Objects in the colour they are seen in, the robot in greys, all else one even grey.
+
+    What else there is (table, floor, walls, sky) cannot always be told apart in one frame, and
+    what cannot be known comes out as a blur (after ACO-MoE, arXiv 2604.24661).
+    """
+    lightness = crops.colours.mean(-1, keepdim=True).expand_as(seen)
+    robot = ROBOT_GREYS[0] + (ROBOT_GREYS[1] - ROBOT_GREYS[0]) * lightness
+    is_robot, is_object = (
+        (crops.roles == ROLES.index(role))[..., None] for role in ("robot", "object")
+    )
+    lit = under_one_light(crops, torch.where(is_robot, robot, evenly_bright(seen)))
+    in_front = crops.of_pixels((is_robot | is_object).float())
+    return torch.where(in_front > 0, lit, torch.tensor(BACKGROUND_GREY))
+
+
 TARGETS: dict[str, Callable[[Crops, torch.Tensor], torch.Tensor]] = {
     "nominal": nominal_target,
     "flat": flat_target,
     "roles": roles_target,
+    "foreground": foreground_target,
 }
 """From crops and the albedo that their geoms are seen in [N, G, 3] to pictures [N, h, w, 3]."""
 

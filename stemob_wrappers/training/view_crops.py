@@ -13,8 +13,8 @@ from safetensors import safe_open
 
 from stemob_wrappers.renders.views import PATTERN, ROLES
 
-SIZES = (64, 72, 84, 84, 96, 112, 128)  # of the frames that crops are of
-CROP = 64
+SIZES = (64, 72, 80, 88, 96)  # of the frames that crops are of, multiples of 8
+CROP = 88  # most are whole: a corner of a frame does not tell a table from a floor
 SEEN_OBJECT = 0.6  # share of the crops that are drawn around an object
 SOURCE_WEIGHTS = {"robosuite": 0.6, "metaworld": 0.15, "procedural": 0.2, "gymnasium": 0.05}
 SKY = len(ROLES)

@@ -61,6 +61,7 @@ class StemObservation(
         RecordConstructorArgs.__init__(self, config=self.config.to_dict(), **recorded)
         gym.ObservationWrapper.__init__(self, env)
         refuse_robosuite_gym_wrapper(env)
+        refuse_nesting(env)
         self._transform = ObservationTransform(
             env.observation_space,
             self.config,
@@ -82,16 +83,36 @@ class StemObservation(
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Reset the env; with the noise policy ``"episode"``, draw the episode's noise.
+        """Reset the env; with the noise policies ``"episode"`` and ``"fresh"``, draw noise anew.
 
         The noise depends on the seed of this or the last seeded reset, and on nothing else.
         """
         self._episodes.begin([0], [seed])
+        self._transform.begin(self._episodes.current)
         return super().reset(seed=seed, options=options)
 
     def observation(self, observation: Any) -> Any:
         """Return the observation with stem frames in place of its images."""
         return self._transform([(observation, self._episodes.current)])[0]
+
+
+def refuse_nesting(env: Any) -> None:
+    """Raise for an env whose frames are stem frames already; inverted twice, they are no one's.
+
+    Args:
+        env: an env, a vector env or a VecEnv, whose sub-envs are looked through where this process
+            has them.
+    """
+    for inner in getattr(env.unwrapped, "envs", ()):
+        refuse_nesting(inner)
+    layer = env
+    while layer is not None:
+        if isinstance(vars(layer).get("_transform"), ObservationTransform):
+            raise ValueError(
+                f"this env gives stem frames already, by {type(layer).__name__}: wrap it once, "
+                "with keys={name: fields} where images need levels of their own"
+            )
+        layer = getattr(layer, "env", getattr(layer, "venv", None))
 
 
 def refuse_robosuite_gym_wrapper(env: Any) -> None:

@@ -1,5 +1,6 @@
 """Envs by their rendered frames: made at a size, from a camera, and observed."""
 
+import contextlib
 import importlib
 import inspect
 from typing import Any
@@ -251,7 +252,7 @@ def make_images(
         >>> make_images("HalfCheetah-v5", size=64).observation_space
         Box(0, 255, (64, 64, 3), uint8)
     """
-    ensure_gl()
+    _prepare_rendering()
     settings: dict[str, Any] = {"size": size, "camera": camera}
     chosen = {name: value for name, value in settings.items() if value is not None}
     own = _find_spec(env_id).namespace == "stemob"
@@ -267,7 +268,7 @@ def _make(
     env_id: str, size: int, camera: str | int | None, kwargs: dict[str, Any]
 ) -> gym.Env[Any, Any]:
     """The env, told to render at this size from this camera where its constructor listens."""
-    ensure_gl()
+    _prepare_rendering()
     env = _gym_make(env_id, kwargs | _render_settings(_find_spec(env_id), size, camera))
     try:
         _check_camera(env, camera)
@@ -275,6 +276,11 @@ def _make(
     except BaseException:
         env.close()
         raise
+
+
+def _prepare_rendering() -> None:
+    with contextlib.suppress(ModuleNotFoundError):  # an env that needs MuJoCo says so itself
+        ensure_gl()
 
 
 def _gym_make(env_id: str, arguments: dict[str, Any]) -> gym.Env[Any, Any]:

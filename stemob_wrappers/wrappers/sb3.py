@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, Unpack
 
 import numpy as np
@@ -10,7 +11,7 @@ from stemob_wrappers.config import StemConfig
 from stemob_wrappers.extras import needs
 from stemob_wrappers.stem.pipeline import StemStats
 from stemob_wrappers.wrappers.episodes import EpisodeKeys
-from stemob_wrappers.wrappers.observation import refuse_robosuite_gym_wrapper
+from stemob_wrappers.wrappers.observation import refuse_nesting, refuse_robosuite_gym_wrapper
 from stemob_wrappers.wrappers.transform import ObservationTransform, StemOptions, read_options
 
 with needs("sb3", "StemVecEnv"):
@@ -28,7 +29,8 @@ class StemVecEnv(VecEnvWrapper):
 
     Where it stands among SB3's wrappers: inside VecFrameStack, whose black first frames are no
     frames of the env; on either side of VecTransposeImage, which SB3's algorithms add by
-    themselves. Evaluation envs need the same wrapper with the same config.
+    themselves. Evaluation envs need the same wrapper with the same config: a model that was trained
+    under it keeps its fingerprint, and `stemob_wrappers.evaluation` sees to it.
 
     Args:
         venv: the VecEnv to wrap.
@@ -60,13 +62,17 @@ class StemVecEnv(VecEnvWrapper):
         **options: Unpack[StemOptions],
     ) -> None:
         refuse_robosuite_gym_wrapper(venv)
+        refuse_nesting(venv)
         self.config, given = read_options(config, options)
         self._transform = ObservationTransform(
             venv.observation_space,
             self.config,
             **given,
         )
-        super().__init__(venv, observation_space=self._transform.observation_space)
+        # All that SB3 saves of an env and no other wrapper replaces: the model keeps what it saw.
+        action_space: Any = copy.deepcopy(venv.action_space)
+        action_space.learned_from = self._transform.learned_from
+        super().__init__(venv, self._transform.observation_space, action_space)
         self._episodes = EpisodeKeys(self.num_envs)
 
     @property
@@ -85,6 +91,7 @@ class StemVecEnv(VecEnvWrapper):
         seeds = list(self.unwrapped._seeds)
         observations = self.venv.reset()
         self._episodes.begin(range(self.num_envs), seeds)
+        self._transform.begin(self._episodes.current)
         return self._transform([(observations, self._episodes.current)])[0]
 
     def step_wait(self) -> VecEnvStepReturn:

@@ -5,6 +5,7 @@ The wrappers of one env and of many share it; it knows spaces, not envs.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from gymnasium import spaces
 
 from stemob_wrappers.cache import CacheLike, as_cache
 from stemob_wrappers.config import FIELDS, ConfigFields, StemConfig, as_config, nearest
-from stemob_wrappers.stem.frames import FrameLayout
+from stemob_wrappers.stem.frames import MIN_SIDE, FrameLayout, find_layout
 from stemob_wrappers.stem.pipeline import StemPipeline, StemStats
 from stemob_wrappers.stem.provenance import check_expect
 from stemob_wrappers.wrappers.spaces import Path, all_names, below, find_images, get, name, replace
@@ -27,7 +28,7 @@ class StemOptions(ConfigFields, total=False):
     The wrappers are `stemob_wrappers.StemObservation`, `stemob_wrappers.vector.StemObservation` and
     `stemob_wrappers.wrappers.sb3.StemVecEnv`. The fields of `StemConfig` (``backbone``, ``method``,
     ``num_steps``, ``inversion_steps``, ``noise``, ``seed``, ``codec``, ``revision``,
-    ``resolution``) are options too, on top of ``config``.
+    ``resolution``, ``resize``, ``aspect``, ``output``) are options too, on top of ``config``.
 
     Attributes:
         keys: None for every image; a list of names (``"images/front"`` where nested) for just
@@ -113,9 +114,7 @@ class ObservationTransform:
         if not images:
             raise ValueError(
                 "the observation has no RGB image (uint8 in [0, 255] or float in [0, 1]); it has "
-                f"{', '.join(all_names(space))}. Render the env instead: "
-                "stemob_wrappers.make(id, size=84), or "
-                "stemob_wrappers.wrappers.rendering.RenderObservation(env, size=84)"
+                f"{', '.join(all_names(space))}. {_advice(space)}"
             )
         self._layouts, configs = _choose(images, config, keys)
         shared = as_cache(cache)
@@ -126,7 +125,7 @@ class ObservationTransform:
                 built[key_config] = StemPipeline(key_config, shared, **run)
         self._pipelines = {path: built[key_config] for path, key_config in configs.items()}
         self._raw_paths = {path: _raw_path(path, space) for path in configs} if keep_raw else {}
-        self.observation_space = _space_with_raw(space, self._raw_paths)
+        self.observation_space = _space_with_raw(space, self._resized(space), self._raw_paths)
         self.pipelines = {name(path): pipeline for path, pipeline in self._pipelines.items()}
         if expect is not None:
             identities = {key: pipeline.identity for key, pipeline in self.pipelines.items()}
@@ -137,6 +136,30 @@ class ObservationTransform:
     def stats(self) -> dict[str, StemStats]:
         """What the pipeline of each touched key has done so far."""
         return {key: pipeline.stats for key, pipeline in self.pipelines.items()}
+
+    def _resized(self, space: spaces.Space) -> spaces.Space:
+        """The space of the stem frames: a config may give them back smaller."""
+        boxes: dict[Path, Any] = {}
+        for path, layout in self._layouts.items():
+            height, width = self._pipelines[path].given_size(layout.height, layout.width)
+            if (height, width) != (layout.height, layout.width):
+                box: Any = get(space, path)
+                shape = dataclasses.replace(layout, height=height, width=width).shape
+                high = 1.0 if layout.floating else 255
+                boxes[path] = spaces.Box(0, high, shape, box.dtype.type)
+        return _with_boxes(space, boxes)
+
+    @property
+    def learned_from(self) -> dict[str, Any]:
+        """What a policy keeps that learns from these observations; see `made_by.learned_from`."""
+        fingerprints = {key: pipeline.fingerprint for key, pipeline in self.pipelines.items()}
+        pipeline, *others = self.pipelines.values()
+        alike = all(other.fingerprint == pipeline.fingerprint for other in others)
+        return {
+            "fingerprint": pipeline.fingerprint if alike else fingerprints,
+            "config": pipeline.config.to_dict() if alike else None,
+            "converted": list(self.pipelines),
+        }
 
     def __call__(self, parts: Sequence[tuple[Any, Sequence[bytes]]]) -> list[Any]:
         """Transform several observations, all their frames of one size in one pipeline call.
@@ -172,6 +195,11 @@ class ObservationTransform:
             for (observation, _), change in zip(parts, changes, strict=True)
         ]
 
+    def begin(self, episodes: Sequence[bytes]) -> None:
+        """Begin the episodes of these keys, whose noise is that of no episode before."""
+        for pipeline in self.pipelines.values():
+            pipeline.begin(episodes)
+
     def warmup(self) -> None:
         """Run every pipeline once on each of its frame sizes."""
         for path, layout in self._layouts.items():
@@ -181,6 +209,36 @@ class ObservationTransform:
         if self._raw_paths and () in self._layouts:
             return {"pixels": change[()], "pixels_raw": change[("pixels_raw",)]}
         return replace(observation, change)
+
+
+def _advice(space: spaces.Space) -> str:
+    """What to do with an env that observes no RGB image that could be found."""
+    boxes = [box for box in _boxes(space) if len(box.shape) >= 2 and min(box.shape[-2:]) >= 1]
+    for box in boxes:
+        if np.issubdtype(box.dtype, np.floating) and find_layout(box.shape, box.dtype):
+            return (
+                f"Floats of shape {box.shape} lie in [{box.low.min():g}, {box.high.max():g}]: "
+                "divide them by 255, or cast them to uint8, with "
+                "gymnasium.wrappers.TransformObservation, and say so in its space"
+            )
+        plain = [side for side in box.shape if side != 1]
+        if box.dtype == np.uint8 and len(plain) == 2 and min(plain) >= MIN_SIDE:
+            return (
+                f"Grey images of shape {box.shape} have no colour to invert: have the env give "
+                "RGB, or repeat the channel three times with "
+                "gymnasium.wrappers.TransformObservation"
+            )
+    return (
+        "Render the env instead: stemob_wrappers.make(id, size=84), or "
+        "stemob_wrappers.wrappers.rendering.RenderObservation(env, size=84)"
+    )
+
+
+def _boxes(space: spaces.Space) -> list[spaces.Box]:
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        children = space.spaces.values() if isinstance(space, spaces.Dict) else space.spaces
+        return [box for child in children for box in _boxes(child)]
+    return [space] if isinstance(space, spaces.Box) else []
 
 
 _Taken = tuple[int, Path, Any, Any, list[bytes]]
@@ -239,13 +297,29 @@ def _raw_path(path: Path, space: spaces.Space) -> Path:
     return (*path[:-1], raw)
 
 
-def _space_with_raw(space: spaces.Space, raw_paths: dict[Path, Path]) -> spaces.Space:
+def _with_boxes(space: spaces.Space, boxes: dict[Path, spaces.Space]) -> spaces.Space:
+    """Return a space with the Boxes at some paths exchanged."""
+    if () in boxes or not boxes:
+        return boxes.get((), space)
+    if isinstance(space, spaces.Tuple):
+        return spaces.Tuple(
+            [_with_boxes(child, below(boxes, key)) for key, child in enumerate(space.spaces)]
+        )
+    assert isinstance(space, spaces.Dict)  # a path leads on through these two alone
+    return spaces.Dict(
+        {key: _with_boxes(child, below(boxes, key)) for key, child in space.spaces.items()}
+    )
+
+
+def _space_with_raw(
+    raw: spaces.Space, stem: spaces.Space, raw_paths: dict[Path, Path]
+) -> spaces.Space:
     if not raw_paths:
-        return space
+        return stem
     if () in raw_paths:
-        return spaces.Dict(pixels=space, pixels_raw=space)
-    added = {raw: get(space, path) for path, raw in raw_paths.items()}
-    return _extend(space, added)
+        return spaces.Dict(pixels=stem, pixels_raw=raw)
+    added = {kept: get(raw, path) for path, kept in raw_paths.items()}
+    return _extend(stem, added)
 
 
 def _extend(space: spaces.Space, added: dict[Path, spaces.Space]) -> spaces.Space:

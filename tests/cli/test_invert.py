@@ -56,3 +56,19 @@ def test_a_source_is_never_overwritten(tmp_path):
         with pytest.raises(ValueError, match="would be lost"):
             invert_files(tmp_path / source, tmp_path / target, CONFIG)
     np.testing.assert_array_equal(read_image(tmp_path / "in" / "a.png"), picture(0))
+
+
+def test_what_is_there_is_replaced_only_when_asked(tmp_path):
+    for seed in range(2):
+        write_image(tmp_path / "in" / f"{seed}.png", picture(seed))
+    write_image(tmp_path / "out" / "1.png", picture(9))
+    with pytest.raises(FileExistsError, match=r"1\.png is there already; .* --overwrite"):
+        invert_files(tmp_path / "in", tmp_path / "out", CONFIG)
+    np.testing.assert_array_equal(read_image(tmp_path / "out" / "1.png"), picture(9))
+    assert not (tmp_path / "out" / "0.png").exists()
+    invert_files(tmp_path / "in", tmp_path / "out", CONFIG, overwrite=True)
+    assert not np.array_equal(read_image(tmp_path / "out" / "1.png"), picture(9))
+    write_video(tmp_path / "a.mp4", [picture(0)] * 2, fps=10)
+    (tmp_path / "b.mp4").touch()
+    with pytest.raises(FileExistsError):
+        invert_files(tmp_path / "a.mp4", tmp_path / "b.mp4", CONFIG)

@@ -15,7 +15,7 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stemob_wrappers.backbones.families import PixelDenoiser
+from stemob_wrappers.backbones.families.pixel_ddpm import PixelDenoiser
 from stemob_wrappers.backbones.load import load_backbone
 from stemob_wrappers.config import METHODS, StemConfig
 from stemob_wrappers.diffusion import inversion

@@ -67,29 +67,6 @@ def identical(first, second):
     )
 
 
-def test_a_chunk_of_actions_is_the_actions_one_by_one():
-    """What is seen after a chunk is what is seen after its last action; the end cuts it short."""
-    settings: dict[str, Any] = {"horizon": 7, "object_state": True, "reward_shaping": True}
-    settings["size"] = 32
-    single, chunked = RobosuiteEnv("Lift", **settings), RobosuiteEnv("Lift", chunk=3, **settings)
-    assert chunked.action_space.shape == (3, 7)
-    actions = np.random.default_rng(0).uniform(-1, 1, (9, 7)).astype(np.float32)
-    single.reset(seed=4)
-    chunked.reset(seed=4)
-    ones = [single.step(action) for action in actions[:7]]
-    truncated = False
-    for step, last in enumerate((2, 5, 6)):
-        seen, reward, terminated, truncated, info = chunked.step(actions[3 * step : 3 * step + 3])
-        assert identical([seen], [ones[last][0]])
-        assert reward == pytest.approx(sum(one[1] for one in ones[3 * step : last + 1]))
-        assert (terminated, truncated, info) == ones[last][2:]
-    assert truncated
-    with pytest.raises(ValueError, match=r"shape \(3, 7\), got \(7,\)"):
-        chunked.step(actions[0])
-    single.close()
-    chunked.close()
-
-
 def test_importing_and_registering_loads_no_simulator():
     code = (
         "import sys, stemob_wrappers.envs as envs; envs.register();"

@@ -16,6 +16,7 @@ import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from stemob_wrappers import StemConfig
+from stemob_wrappers.cli.measuring import report
 from stemob_wrappers.evaluation import Condition, Record, Results, evaluate, rollouts
 from stemob_wrappers.evaluation.cells import choose_cells, make_env
 from stemob_wrappers.perturb.suites import Cell
@@ -180,8 +181,8 @@ def tiny(monkeypatch):
     """Evaluate an episode of one cell in this process, with rewards that tell actions apart."""
 
     @contextlib.contextmanager
-    def open_here(env_id, env_kwargs, cell, split, num_envs):
-        make = functools.partial(make_env, env_id, env_kwargs, cell, split)
+    def open_here(env_id, env_kwargs, cell, split, num_envs, chunk):
+        make = functools.partial(make_env, env_id, env_kwargs, cell, split, chunk)
         yield SyncVectorEnv([make] * num_envs, autoreset_mode=AutoresetMode.DISABLED)
 
     monkeypatch.setattr("stemob_wrappers.evaluation.jobs.open_vector_env", open_here)
@@ -260,7 +261,7 @@ def test_a_policy_whose_state_cannot_be_told_is_played_each_time(tiny, tmp_path)
 
 def test_without_the_packages_that_reports_need_nothing_begins(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ImportError, match=r"reports need matplotlib .*stemob_wrappers\[report\]"):
+    with pytest.raises(ImportError, match=r"a report needs matplotlib.*stemob_wrappers\[report\]"):
         run(CONDITIONS, tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -306,6 +307,7 @@ def test_a_condition_for_one_env_only(tmp_path):
         (CONDITIONS[:1] * 2, {}, "is there twice"),
         (CONDITIONS, {"reference": "rwa"}, "must be one of again, guess, raw, stem"),
         (CONDITIONS, {"num_envs": 0}, "num_envs must be 1 or more"),
+        (CONDITIONS, {"chunk": 0}, "chunk must be 1 or more"),
         (CONDITIONS, {"episodes": 0}, "episodes 1 or more"),
         (CONDITIONS, {"split": "tset"}, "split must be one of"),
         (CONDITIONS, {"suite": "colors"}, "Unknown suite"),
@@ -401,3 +403,17 @@ def test_a_mujoco_env_is_rendered_and_perturbed(tmp_path):
     returns = {tuple(record.returns) for record in results.records}
     assert len(returns) == 1  # the cells change nothing of what happens
     assert len(results.content["frames"]) == 6
+
+
+def test_the_page_is_made_again_beside_another_reference(results, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(results.folder, folder)
+    report(folder, None)
+    assert Results.read(folder).content == results.content
+    report(folder, "stem")
+    again = Results.read(folder)
+    assert again.summary["reference"] == again.content["reference"] == "stem"
+    assert again.records == results.records
+    assert (folder / "report.html").is_file()
+    with pytest.raises(ValueError, match="reference must be one of raw, again, stem, guess"):
+        report(folder, "other")

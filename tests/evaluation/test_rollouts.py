@@ -52,6 +52,20 @@ def test_episodes_are_those_of_single_envs(venv, policy):
     assert table.returns == [row[2] for row in expected]
 
 
+def test_envs_of_several_actions_a_step_give_the_last_observation():
+    """Two steps are one; a policy that gives each action twice plays the same game."""
+    chunked, plain = make_env(ENV, {}, None, "dev", chunk=2), make_env(ENV, {}, None, "dev")
+    for env in (chunked, plain):
+        env.reset(seed=3)
+    action = np.zeros(plain.action_space.shape, np.float32)
+    plain.step(action)
+    expected = plain.step(action)[0]
+    seen = chunked.step(np.stack([action, action]))[0]
+    assert seen.keys() == expected.keys()
+    for key, value in expected.items():
+        np.testing.assert_array_equal(seen[key], value)
+
+
 def test_the_task_tells_policies_apart(venv):
     assert all(play(venv, pointing.look, SEEDS).successes)
     assert sum(play(venv, pointing.guess, SEEDS).successes) < 4

@@ -277,7 +277,7 @@ def test_images_are_found_however_their_suffix_is_written(tmp_path):
 
 def test_without_the_packages_that_plots_need_nothing_begins(planted, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ImportError, match=r"reports need matplotlib .*stemob_wrappers\[report\]"):
+    with pytest.raises(ImportError, match=r"a report needs matplotlib.*stemob_wrappers\[report\]"):
         report_study(small_study(), tmp_path)
     assert not list(tmp_path.iterdir())
 

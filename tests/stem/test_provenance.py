@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import fakes
@@ -14,6 +15,7 @@ from robomimic_files import make_file
 from stemob_wrappers import FrameCache, StemObservation
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.datasets import invert_dataset, read_provenance
+from stemob_wrappers.pictures import write_image
 from stemob_wrappers.stem.provenance import expected_identity
 
 CONFIG = StemConfig(inversion_steps=5)
@@ -48,6 +50,34 @@ def test_a_key_that_the_data_left_raw_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"eye_image differ; pass keys="):
         StemObservation(env, CONFIG, expect=expect)
     StemObservation(env, CONFIG, keys=["agentview_image"], expect=expect)
+
+
+def test_the_config_is_read_from_every_kind_of_data_set(converted: Path, tmp_path: Path) -> None:
+    assert StemConfig.from_dataset(converted) == CONFIG
+    with pytest.raises(ValueError, match="holds raw frames or was written by another tool"):
+        StemConfig.from_dataset(converted.with_name("demo.hdf5"))
+    with pytest.raises(FileNotFoundError, match="no data set at"):
+        StemConfig.from_dataset(tmp_path / "nothing")
+    write_image(tmp_path / "frames" / "0.png", np.zeros((16, 16, 3), np.uint8))
+    other = CONFIG.replace(noise="episode", seed=3)
+    invert_dataset(tmp_path / "frames", tmp_path / "stems" / "a", other, draws=2)
+    assert StemConfig.from_dataset(str(tmp_path / "stems" / "a")) == other
+    with pytest.raises(ValueError, match="holds raw frames"):
+        StemConfig.from_dataset(tmp_path / "frames")
+
+
+def test_a_folder_of_data_sets_has_one_config_or_none(converted: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        shutil.copy(converted, tmp_path / f"{name}.hdf5")
+    assert StemConfig.from_dataset(tmp_path) == CONFIG
+    invert_dataset(
+        converted.with_name("demo.hdf5"), tmp_path / "three.hdf5", CONFIG.replace(inversion_steps=9)
+    )
+    with pytest.raises(ValueError, match=r"several configs.*three\.hdf5: .*\"inversion_steps\": 9"):
+        StemConfig.from_dataset(tmp_path)
+    shutil.copy(converted.with_name("demo.hdf5"), tmp_path / "raw.hdf5")
+    with pytest.raises(ValueError, match=r"raw\.hdf5 does not say"):
+        StemConfig.from_dataset(tmp_path)
 
 
 def test_what_expect_cannot_be(converted: Path) -> None:

@@ -12,7 +12,8 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers import FrameStackObservation, TimeLimit
 
 from stemob_wrappers import StemObservation
-from stemob_wrappers.perturb import ScenePerturbation
+from stemob_wrappers.perturb import PixelPerturbation, ScenePerturbation
+from stemob_wrappers.scene.renderer import CameraRenderer
 from stemob_wrappers.wrappers.chunk import ActionChunk
 from stemob_wrappers.wrappers.rendering import RenderObservation
 
@@ -198,3 +199,98 @@ def test_in_a_vector_env_the_end_is_seen_in_every_autoreset_mode(mode):
     assert info["chunk_length"] == 1
     seen = infos["final_obs"][0] if mode == AutoresetMode.SAME_STEP else observations[0]
     np.testing.assert_array_equal(seen, observation)
+
+
+LIFT = "stemob_wrappers:stemob/Lift-v0"
+TWO_CAMERAS: dict[str, Any] = {"cameras": ["agentview", "robot0_eye_in_hand"], "size": 16}
+
+
+@pytest.fixture
+def lift():
+    """Make robosuite's Lift; it is closed at the end."""
+    pytest.importorskip("robosuite")
+    made = []
+
+    def make(**settings):
+        made.append(gym.make(LIFT, **{**TWO_CAMERAS, **settings}))
+        return made[-1]
+
+    yield make
+    for env in made:
+        env.close()
+
+
+@pytest.fixture
+def frames_of_cameras(monkeypatch):
+    """The frames that robosuite's cameras render from now on, by name."""
+    seen = []
+    render = CameraRenderer.frame
+
+    def frame(self, model, data, camera):
+        seen.append(camera)
+        return render(self, model, data, camera)
+
+    monkeypatch.setattr(CameraRenderer, "frame", frame)
+    return seen
+
+
+def test_on_a_robosuite_task_a_chunk_is_its_actions_and_renders_once(lift, frames_of_cameras):
+    """Seven actions end the episode: within the third chunk of three."""
+    settings = {"horizon": 7, "object_state": True, "reward_shaping": True}
+    plain, chunked = lift(**settings), ActionChunk(lift(**settings), 3)
+    assert_same(chunked.reset(seed=4)[0], plain.reset(seed=4)[0])
+    chunked.action_space.seed(0)
+    truncated = False
+    for length in (3, 3, 1):
+        actions = chunked.action_space.sample()
+        expected = one_by_one(plain, actions)
+        frames_of_cameras.clear()
+        observation, reward, terminated, truncated, info = chunked.step(actions)
+        assert frames_of_cameras == TWO_CAMERAS["cameras"]
+        assert_same(observation, expected[0])
+        assert reward == pytest.approx(expected[1])
+        assert (terminated, truncated, info["chunk_length"]) == (*expected[2:4], length)
+    assert truncated
+
+
+def test_below_a_stem_and_a_perturbation_a_robosuite_task_renders_once(lift, frames_of_cameras):
+    env = ActionChunk(ScenePerturbation(lift(), {"lighting": 2}), 4)
+    env = StemObservation(PixelPerturbation(env, {"gaussian_noise": 2}), cache=False)
+    env.reset(seed=0)
+    frames_of_cameras.clear()
+    observation = env.step(env.action_space.sample())[0]
+    assert frames_of_cameras == TWO_CAMERAS["cameras"]
+    assert observation["agentview_image"].any()
+    assert {stats.frames for stats in env.stats.values()} == {4}  # two cameras, seen twice
+
+
+def test_gymnasium_has_nothing_to_say_against_it_on_a_robosuite_task(lift):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", ".*different from the unwrapped version")
+        warnings.filterwarnings("ignore", ".*maximum value is infinity")
+        warnings.filterwarnings("ignore", ".*minimum value is -infinity")
+        check_env(ActionChunk(lift(horizon=5), 2), skip_render_check=True)
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode), ids=lambda mode: mode.name)
+def test_a_vector_of_robosuite_tasks_ends_as_one_does(lift, mode):
+    """Two chunks of three are six actions; the horizon of five ends the second after two."""
+    venv = gym.make_vec(
+        LIFT, 1, "sync", vector_kwargs={"autoreset_mode": mode},
+        wrappers=[functools.partial(ActionChunk, k=3)], horizon=5, **TWO_CAMERAS,
+    )  # fmt: skip
+    single = ActionChunk(lift(horizon=5), 3)
+    first = venv.reset(seed=[4])[0]
+    assert_same({key: value[0] for key, value in first.items()}, single.reset(seed=4)[0])
+    actions = np.random.default_rng(0).uniform(-1, 1, (2, 3, 7)).astype(np.float32)
+    for chunk in actions:
+        observations, rewards, _, truncations, infos = venv.step(chunk[None])
+        observation, reward, _, truncated, info = single.step(chunk)
+        np.testing.assert_allclose(rewards, reward)
+        assert truncations.tolist() == [truncated]
+    assert (truncated, info["chunk_length"]) == (True, 2)
+    same_step = mode == AutoresetMode.SAME_STEP
+    seen = infos["final_obs"][0] if same_step else {k: v[0] for k, v in observations.items()}
+    assert_same(seen, observation)
+    venv.close()

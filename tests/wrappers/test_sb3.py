@@ -1,6 +1,7 @@
 """The Stable-Baselines3 wrapper, against singly wrapped envs and SB3's own tools."""
 
 import copy
+import dataclasses
 import importlib
 import sys
 from functools import partial
@@ -21,7 +22,10 @@ from stable_baselines3.common.vec_env import (
     VecTransposeImage,
 )
 
-from stemob_wrappers import StemObservation
+from stemob_wrappers import StemConfig, StemObservation
+from stemob_wrappers.evaluation import Condition, load_policy
+from stemob_wrappers.evaluation.learned import as_tested, learned_from
+from stemob_wrappers.evaluation.policies import UNTOLD
 from stemob_wrappers.wrappers.sb3 import StemVecEnv
 
 STEM = {"noise": "episode", "inversion_steps": 25}
@@ -176,6 +180,26 @@ def test_ppo_learns_on_stem_frames(policy, layout):
     observation: Any = venv.reset()
     action, _ = model.predict(observation)
     assert action.shape == (2,)
+
+
+def test_a_saved_model_keeps_what_it_learned_from(tmp_path):
+    layout = {"front": {"shape": [36, 36, 3]}, "arm": {"shape": [3], "dtype": "float32"}}
+    inner = DummyVecEnv(env_fns(layout, num_envs=1))
+    venv = StemVecEnv(inner, inversion_steps=7)
+    model = PPO("MultiInputPolicy", VecFrameStack(venv, 2), n_steps=8, batch_size=8, device="cpu")
+    model.save(tmp_path / "model.zip")
+    condition = Condition("mine", f"PPO:{tmp_path / 'model.zip'}", venv.config)
+    told = learned_from(condition.load())
+    assert told["fingerprint"] == venv.pipelines["front"].fingerprint
+    assert told["converted"] == ["front"]
+    assert StemConfig.from_dict(told["config"]) == venv.config
+    assert as_tested(condition, condition.load(), told["fingerprint"]) == condition
+    with pytest.raises(ValueError, match=r"\(test raw\)"):
+        as_tested(dataclasses.replace(condition, stem=None), condition.load(), None)
+    assert not hasattr(inner.action_space, "learned_from")
+    model = PPO("MultiInputPolicy", inner, n_steps=8, batch_size=8, device="cpu")
+    model.save(tmp_path / "raw.zip")
+    assert learned_from(load_policy(f"PPO:{tmp_path / 'raw.zip'}")) == UNTOLD
 
 
 def test_without_stable_baselines3_the_extra_is_named(monkeypatch):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from stemob_wrappers.datasets.pictures.listing import is_video
 from stemob_wrappers.datasets.pictures.source import PicturesSource, read_frames
 from stemob_wrappers.datasets.stems import Item, Stems
-from stemob_wrappers.stem.provenance import SIDECAR
+from stemob_wrappers.made_by import SIDECAR
 from stemob_wrappers.videos import video_properties, write_video
 
 SAMPLED_IMAGES = 100  # a folder; of every video the first block of frames

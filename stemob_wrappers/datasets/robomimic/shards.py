@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from stemob_wrappers.extras import needs
-from stemob_wrappers.stem.provenance import PREFIX, read_provenance, write_attributes
+from stemob_wrappers.made_by import PREFIX, read_provenance
+from stemob_wrappers.stem.provenance import write_attributes
 from stemob_wrappers.work import whole_file
 
 

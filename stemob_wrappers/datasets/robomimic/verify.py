@@ -24,7 +24,7 @@ from stemob_wrappers.datasets.robomimic.source import (
     is_linked,
 )
 from stemob_wrappers.datasets.stems import Item, Stems
-from stemob_wrappers.stem.provenance import PREFIX
+from stemob_wrappers.made_by import PREFIX
 
 SAMPLED_FRAMES = 4  # a trajectory and image
 TOLERANCE = 1  # grey levels: batches of other sizes round differently

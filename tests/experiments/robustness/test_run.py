@@ -82,7 +82,7 @@ def test_the_whole_in_little(tmp_path, monkeypatch):
     }
     env_kwargs = content["settings"]["env_kwargs"]["stemob/Lift-v0"]
     assert (env_kwargs["horizon"], env_kwargs["size"]) == (8, 48)
-    steps = 8 // env_kwargs["chunk"]
+    steps = 8 // content["settings"]["chunk"]
     assert all(record["lengths"] == [steps] for record in content["records"])
     assert content["benchmark"]["backbone_knew_task"] == {"Lift": True}
     assert len(content["benchmark"]["beyond_best_without_stem"]["gen"]) == 5
