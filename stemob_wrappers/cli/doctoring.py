@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from stemob_wrappers.extras import needs
+
+with needs("cli"):
+    import typer
 
 from stemob_wrappers.cli.options import Device
 

@@ -8,9 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from stemob_wrappers.extras import needs
+
+with needs("datasets", "stemob doctor"):
+    import cv2
 
 from stemob_wrappers.doctor.explain import ALIKE, SAME, Draw, View, find_view
 from stemob_wrappers.doctor.findings import Finding, judge_versions, judge_view

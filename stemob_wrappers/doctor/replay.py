@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemob_wrappers.envs.simulator import import_robosuite
+from stemob_wrappers.extras import needs
 from stemob_wrappers.scene.gl import ensure_gl
 from stemob_wrappers.scene.renderer import CameraRenderer
 
@@ -74,7 +75,8 @@ class Replay:
             raise ValueError(f"the model file of a demo cannot be loaded ({error!r})") from error
 
     def _place(self, state: NDArray[np.float64]) -> tuple[Any, Any]:
-        import mujoco
+        with needs("robosuite"):
+            import mujoco
 
         model = self._env.sim.model._model
         positions, length = model.nq, 1 + model.nq + model.nv

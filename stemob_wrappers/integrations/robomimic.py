@@ -14,15 +14,19 @@ import numpy as np
 
 from stemob_wrappers.cache import CacheLike
 from stemob_wrappers.config import StemConfig
-from stemob_wrappers.extras import needs
 from stemob_wrappers.stem.frames import find_layout
 from stemob_wrappers.stem.pipeline import StemPipeline
 from stemob_wrappers.stem.provenance import check_expected, read_provenance
 from stemob_wrappers.wrappers.episodes import EpisodeKeys
 
-with needs("robomimic", "StemEnvWrapper"):
+try:
     from robomimic.envs.wrappers import EnvWrapper
     from robomimic.utils import env_utils, obs_utils
+except ImportError as error:
+    raise ImportError(
+        f"StemEnvWrapper is a wrapper of robomimic's envs, and robomimic cannot be imported "
+        f"({error}): pip install robomimic==0.3.0"
+    ) from error
 
 RECORD = "stemob"  # in config.train: what the policy's data set was made by
 
