@@ -17,7 +17,7 @@ from stemob_wrappers.datasets.robomimic.source import (
     demo_names,
     demo_number,
 )
-from stemob_wrappers.stem.provenance import is_converted, open_hdf5, read_provenance
+from stemob_wrappers.made_by import is_converted, open_hdf5, read_provenance
 
 DEMOS = 3
 

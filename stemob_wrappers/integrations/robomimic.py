@@ -14,9 +14,10 @@ import numpy as np
 
 from stemob_wrappers.cache import CacheLike
 from stemob_wrappers.config import StemConfig
+from stemob_wrappers.made_by import read_provenance
 from stemob_wrappers.stem.frames import find_layout
 from stemob_wrappers.stem.pipeline import StemPipeline
-from stemob_wrappers.stem.provenance import check_expected, read_provenance
+from stemob_wrappers.stem.provenance import check_expected
 from stemob_wrappers.wrappers.episodes import EpisodeKeys
 
 try:
