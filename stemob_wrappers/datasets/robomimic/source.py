@@ -41,8 +41,9 @@ from stemob_wrappers.datasets.robomimic.images import (
 )
 from stemob_wrappers.datasets.robomimic.survey import Survey, survey_demos
 from stemob_wrappers.datasets.stems import CorruptSourceError, Item, Stems, file_stamp
+from stemob_wrappers.made_by import open_hdf5
 from stemob_wrappers.stem.frames import FrameLayout
-from stemob_wrappers.stem.provenance import open_hdf5, write_attributes
+from stemob_wrappers.stem.provenance import write_attributes
 
 SOURCE_ATTRIBUTE = "stemob_source"  # on an extra demo: which one it was made from
 DRAW_ATTRIBUTE = "stemob_draw"
