@@ -47,6 +47,12 @@ BAD: dict[str, list[tuple[tuple[Any, ...], str]]] = {
         (("a.png", "b.png", "--codec", "other"), "codec"),
         (("a.png", "b.png", "--nonsense"), "--nonsense"),
     ],
+    "doctor": [
+        (("missing.hdf5",), "no data set at missing.hdf5"),
+        (("text.hdf5",), "text.hdf5"),
+        (("s.hdf5",), "env_args"),
+        (("s.hdf5", "--states", 0), "--states"),
+    ],
     "invert-dataset": [
         ((), "SRC DST"),
         (("s.hdf5", "t.hdf5", "--device", "foo"), "'foo'"),
