@@ -4,8 +4,8 @@
 PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
-# A test reads converted files with it; what it depends on (torchvision, …) reading does not need.
-WITHOUT_DEPENDENCIES := robomimic==0.3.0
+# Tests read converted data with them; what else they depend on (torchvision, …) reading does not need.
+WITHOUT_DEPENDENCIES := robomimic==0.3.0 lerobot==0.4.4 minari==0.5.4
 INSTALLED := .venv/.installed
 
 # Runs what follows it with MUJOCO_GL set to a backend that really renders here.
@@ -30,8 +30,8 @@ bench: $(INSTALLED) ## run every benchmark in turn
 	    echo "== $$script"; $(BIN)/python "$$script" $(ARGS) || exit 1; \
 	done
 
-soak: $(INSTALLED) ## run the slow tests
-	@$(WITH_GL) $(BIN)/python -m pytest -m slow $(ARGS)
+soak: $(INSTALLED) ## run the slow tests: kills, power cuts, damaged files, hours of it
+	@$(WITH_GL) $(BIN)/python -m pytest -m slow -rA $(ARGS)
 
 # Takes an hour and a few GB of the temporary folder; ARGS="'mujoco 3.3.0' metaworld" tries those rows.
 test-matrix: $(INSTALLED) build ## try the wheel beside the oldest and newest of its dependencies

@@ -2,6 +2,7 @@ from . import datasets, evaluation, perturb, vector
 from .backbones import load_backbone
 from .cache import FrameCache
 from .config import StemConfig
+from .envs.wrapping import wrap_robosuite
 from .stem.pipeline import StemPipeline
 from .wrappers.observation import StemObservation
 from .wrappers.rendering import RenderObservation, make
@@ -20,4 +21,5 @@ __all__ = [
     "make",
     "perturb",
     "vector",
+    "wrap_robosuite",
 ]

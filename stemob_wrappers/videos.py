@@ -26,8 +26,11 @@ ENCODERS = {
     ".mov": ("mov", "mpeg4", "yuv420p"),
     ".mkv": ("matroska", "mpeg4", "yuv420p"),
     ".avi": ("avi", "mjpeg", "yuvj420p"),
+    ".webm": ("webm", "libvpx-vp9", "yuv420p"),  # which browsers play
 }
 VIDEO_SUFFIXES = tuple(DEMUXERS)
+_QUALITY = {"qmin": "2", "qmax": "2"}
+_VP9_QUALITY = {"crf": "12", "b": "0"}  # it knows quantisers by another scale
 FALLBACK_FPS = 20.0
 
 
@@ -117,11 +120,52 @@ def video_properties(path: Path, *, max_pixels: int = MAX_PIXELS) -> VideoProper
     return VideoProperties(rate, max(0, declared - discarded), varying, others)
 
 
+def read_span(
+    path: Path, start: float, fps: float, count: int, *, tolerance: float = 1e-4
+) -> Iterator[Image]:
+    """Yield ``count`` frames of a video that are shown from second ``start`` on, as RGB uint8.
+
+    Args:
+        path: as for :func:`read_video`.
+        start: when the first of them is shown, in seconds.
+        fps: frames a second.
+        count: how many there must be.
+        tolerance: how far a frame's time may be off, in seconds.
+
+    Raises:
+        FileNotFoundError, ValueError: as for :func:`read_video`, and where a frame is missing.
+
+    Example:
+        >>> _ = write_video(Path("a.mp4"), [np.zeros((84, 84, 3), np.uint8)] * 5, 20)
+        >>> sum(1 for _ in read_span(Path("a.mp4"), 0.1, 20, 3))
+        3
+    """
+    found, problem = 0, ""
+    with _opened(path, MAX_PIXELS) as (container, stream):
+        try:
+            container.seek(int((start - tolerance) / stream.time_base), stream=stream)
+            for frame in container.decode(stream):
+                time = float(frame.pts * stream.time_base)
+                if time < start + found / fps - tolerance:
+                    continue
+                if found == count or time > start + found / fps + tolerance:
+                    break
+                yield _upright(path, frame, stream)
+                found += 1
+        except FFmpegError as error:
+            problem = f" ({error.strerror or error})"
+    if found < count:
+        raise ValueError(
+            f"{path} has no frame that can be read at {start + found / fps:.4f} s, number {found} "
+            f"of {count} from {start:.4f} s on{problem}"
+        )
+
+
 def write_video(path: Path, frames: Iterable[Image], fps: float) -> int:
     """Write RGB frames of one size as a video and return how many there were.
 
     Args:
-        path: .mp4, .mov or .mkv (MPEG-4), or .avi (Motion JPEG).
+        path: .mp4, .mov or .mkv (MPEG-4), .avi (Motion JPEG) or .webm (VP9).
         frames: uint8 [H, W, 3].
         fps: frames a second.
 
@@ -159,7 +203,7 @@ def _encode(path: Path, frames: Iterable[Image], fps: float) -> int:
                 if stream is None:
                     opened.callback(container.close)
                     rate = Fraction(fps).limit_denominator(1001)
-                    quality = {"qmin": "2", "qmax": "2"}
+                    quality = _VP9_QUALITY if codec == "libvpx-vp9" else _QUALITY
                     stream = container.add_stream(codec, rate=rate, options=quality)
                     stream.height, stream.width = frame.shape[:2]
                     stream.pix_fmt = pixel_format

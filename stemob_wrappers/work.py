@@ -17,12 +17,13 @@ from typing import Any
 def whole_file(path: Path, *, sync: bool = False) -> Iterator[Path]:
     """Give a temporary path beside ``path``, and rename it there when the block ends well.
 
-    A reader sees the old file or the new one, never half of it; after an error nothing is left.
-    The folder is made if missing.
+    A reader sees the old file or the new one, never half of it, after a power cut too: its bytes
+    are on the disk before it gets its name. After an error nothing is left. The folder is made if
+    missing.
 
     Args:
         path: where the file goes; the temporary path has the same suffix.
-        sync: also survive a power cut: the file's bytes are on the disk before it gets its name.
+        sync: wait for the name as well, so that what is done next comes after it on the disk.
 
     Raises:
         FileNotFoundError: the block wrote nothing to the temporary path.
@@ -37,8 +38,7 @@ def whole_file(path: Path, *, sync: bool = False) -> Iterator[Path]:
     temporary = path.with_name(f".{uuid.uuid4().hex}.tmp{path.suffix}")
     try:
         yield temporary
-        if sync:
-            sync_to_disk(temporary)
+        sync_to_disk(temporary)
         os.replace(temporary, path)
         if sync:
             sync_to_disk(path.parent)

@@ -78,3 +78,21 @@ def test_record_video(run, tmp_path):
     assert video.get(cv2.CAP_PROP_FRAME_WIDTH) == 128
     assert video.get(cv2.CAP_PROP_FRAME_HEIGHT) == 64
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 6
+
+
+@needs_robosuite
+def test_train_robomimic(run, tmp_path):
+    import real_robomimic
+
+    from stemob_wrappers.datasets import invert_dataset
+
+    raw, stem = tmp_path / "raw.hdf5", tmp_path / "stem.hdf5"
+    with real_robomimic.imports():
+        real_robomimic.write_demos(raw)
+        invert_dataset(raw, stem)
+        little = ("--backbone", "ShallowConv", "--epochs", 1, "--steps", 2, "--batch", 2)
+        rollout = ("--rollouts", 1, "--horizon", 2, "--out", tmp_path / "runs")
+        printed = run("train_robomimic", stem, *little, *rollout)
+    assert "StemEnvWrapper" in printed
+    assert '"Horizon": 2' in printed
+    assert len(list(tmp_path.rglob("*.pth"))) == 1

@@ -38,11 +38,12 @@ from experiments.robustness.conditions import (
     choose_conditions,
     joined_with,
 )
+from experiments.robustness.republish import with_meanings
 from experiments.robustness.train import SCRIPTS, Recipe, TrainedPolicies, env_kwargs
 from stemob_wrappers.augment import NAMES as AUGMENTATIONS
 from stemob_wrappers.evaluation import Results, evaluate
 from stemob_wrappers.evaluation.results import RESULTS_JSON
-from stemob_wrappers.report.statistics import ALL_TASKS, summarise
+from stemob_wrappers.report.statistics import ALL_TASKS
 from stemob_wrappers.scene.gl import ensure_gl
 from stemob_wrappers.splits import HELD_OUT
 
@@ -209,9 +210,8 @@ def publish(
         "recipe": dataclasses.asdict(recipe),
         "conditions": [dataclasses.asdict(condition) for condition in conditions],
         "backbone_knew_task": {task: task not in HELD_OUT["tasks"] for task in study.tasks},
-        "beyond_best_without_stem": beyond_best_without_stem(results, conditions),
     }
-    text = json.dumps({**results.content, "benchmark": about})
+    text = json.dumps(with_meanings({**results.content, "benchmark": about}))
     # Where things lie on this machine is nobody's concern.
     places = {settings.results: "RESULTS", settings.work: "WORK", Path(__file__).parents[2]: "."}
     for place, name in places.items():
@@ -224,27 +224,6 @@ def publish(
     shutil.copy(report, settings.results / f"{study.name}.html")
     print_table(results)
     return results
-
-
-def beyond_best_without_stem(
-    results: Results, conditions: Sequence[ConditionSpec]
-) -> dict[str, Any]:
-    """Gen of each condition minus that of the best condition without a stem, and the intervals."""
-    gen = gen_of(results)
-    plain = [
-        condition.name
-        for condition in conditions
-        if condition.train_stem is None and condition.test_stem is None
-    ]
-    if not plain:
-        return {}
-    best = max(plain, key=lambda name: gen[name])
-    rows = summarise(results.records, reference=best)["rows"]
-    rows = [row for row in rows if row["task"] == ALL_TASKS and row["condition"] != best]
-    return {
-        "reference": best,
-        "gen": {row["condition"]: row["difference"]["gen"] for row in rows},
-    }
 
 
 def print_table(results: Results) -> None:

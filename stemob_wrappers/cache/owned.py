@@ -10,7 +10,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 SAFE = os.O_CLOEXEC | os.O_NOFOLLOW
@@ -49,9 +49,9 @@ class OwnedFolder:
             self.close_to_others()
         _check_parents(path)
 
-    def __del__(self) -> None:
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
         if self.descriptor >= 0:
-            os.close(self.descriptor)
+            close(self.descriptor)  # `os` itself may be gone when the program ends
 
     def close_to_others(self) -> None:
         """Let nobody but the owner in.

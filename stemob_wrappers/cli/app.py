@@ -16,6 +16,7 @@ with needs("cli"):
 from stemob_wrappers import __version__
 from stemob_wrappers.cli.caching import cache_app
 from stemob_wrappers.cli.config_file import with_config_file
+from stemob_wrappers.cli.doctoring import doctor
 from stemob_wrappers.cli.inverting import invert, invert_dataset, merge_shards
 from stemob_wrappers.cli.making import train_backbone
 from stemob_wrappers.cli.measuring import bench, evaluate, levels, report
@@ -39,6 +40,7 @@ PANELS: dict[str, dict[Callable[..., None], str]] = {
     "Convert": {
         invert_dataset: "stemob invert-dataset demos.hdf5 stem-demos.hdf5 --workers 2",
         merge_shards: "stemob merge-shards stem-demos.hdf5",
+        doctor: "stemob doctor demos.hdf5 --out doctor.html",
     },
     "Choose and measure": {
         levels: "stemob levels --env stemob/Lift-v0 --out levels",

@@ -41,7 +41,7 @@ def invert(
 def invert_dataset(
     config: StemConfig,
     source: Annotated[
-        Path | None, typer.Argument(help="HDF5 file, folder of images and videos, or video.")
+        Path | None, typer.Argument(help="HDF5 file, LeRobot, Minari or image folder, video.")
     ] = None,
     target: Annotated[Path | None, typer.Argument(help="Where the result goes.")] = None,
     original_file: Annotated[
@@ -50,7 +50,7 @@ def invert_dataset(
     new_file: Annotated[Path | None, typer.Option("--new_file", help="Same as TARGET.")] = None,
     keys: Annotated[
         str | None,
-        typer.Option("--keys", "--obs_key", help="Images below obs, with commas; all if left out."),
+        typer.Option("--keys", "--obs_key", help="Names of images, with commas; all if left out."),
     ] = None,
     filter_key: Annotated[str | None, typer.Option(help="Mask that lists the demos.")] = None,
     num_trajs: Annotated[
@@ -61,7 +61,15 @@ def invert_dataset(
         int, typer.Option("--batch_size", "--batch-size", min=1, help="Frames in one batch.")
     ] = 64,
     draws: Annotated[int, typer.Option(min=1, help="Noise draws a frame, as extra demos.")] = 1,
-    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
+    to: Annotated[
+        str | None, typer.Option(help="lerobot: write a LeRobot data set of an HDF5 file.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes, or actors on Ray; one, or all it has.")
+    ] = None,
+    engine: Annotated[
+        str, typer.Option(help="local, ray or ray=ADDRESS; the result is the same.")
+    ] = "local",
     shard_index: Annotated[int, typer.Option(min=0, help="Which shard this run makes.")] = 0,
     num_shards: Annotated[int, typer.Option(min=1, help="Shards, for merge-shards.")] = 1,
     cache: Annotated[Path | None, typer.Option(help="Folder of a frame cache.")] = None,
@@ -80,8 +88,9 @@ def invert_dataset(
 ) -> None:
     """Write a copy of a data set whose camera frames are stem frames; run it again to go on."""
     from stemob_wrappers import datasets
-    from stemob_wrappers.pictures import MAX_PIXELS  # brings OpenCV along
 
+    if to not in (None, "lerobot"):
+        raise typer.BadParameter(f"--to must be lerobot, received {to!r}")
     source, target = source or original_file, target or new_file
     if source is None or target is None:
         raise typer.BadParameter("name what to read and where to write: invert-dataset SRC DST")
@@ -94,16 +103,18 @@ def invert_dataset(
             keys=None if keys is None else keys.split(","),
             filter_key=filter_key,
             num_trajs=num_trajs,
+            to=None if to is None else "lerobot",
             draws=draws,
             batch_size=batch_size,
             workers=workers,
+            engine=engine,
             shard=None if num_shards == 1 else (shard_index, num_shards),
             overwrite=overwrite,
             cache=cache,
             device=device,
             dtype=dtype,
             allow_short=allow_short,
-            max_pixels=max_pixels or MAX_PIXELS,
+            max_pixels=max_pixels,
             progress=True,
         )
         typer.echo(str(summary))

@@ -1,10 +1,10 @@
-"""``stemob levels``, ``evaluate`` and ``bench``: which level, what it is worth, what it costs."""
+"""``stemob levels``, ``evaluate``, ``report`` and ``bench``: what a level is worth and costs."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 from stemob_wrappers.extras import needs
 
@@ -133,8 +133,16 @@ def evaluate(
         ),
     ] = None,
     reference: Annotated[
-        str | None, typer.Option(help="Row that others are compared with; the first if left out.")
+        str | None,
+        typer.Option(help="Row to compare with; the best one without a stem if left out."),
     ] = None,
+    advise: Annotated[
+        bool, typer.Option("--advise", help="Say which factor to collect or augment next.")
+    ] = False,
+    clip: Annotated[
+        bool,
+        typer.Option("--clip", help="Film an episode that raw frames fail and stem frames do not."),
+    ] = False,
     device: Device = None,
 ) -> None:
     """Compare how much success policies keep under visual change; run it again to go on."""
@@ -157,28 +165,46 @@ def evaluate(
         success_return=success_return,
         out=out,
         depends=depends or (),
-        reference=reference,
         device=device,
+        reference=reference,
+        clip=clip,
         progress=True,
     )
     typer.echo(write_report(results.content, results.folder))
+    if advise:
+        _echo_advice(results.summary)
 
 
 def report(
     folder: Annotated[Path, typer.Argument(help="Folder that an evaluation wrote.")],
-    reference: Annotated[
-        str | None, typer.Option(help="Row that others are compared with; as it was if left out.")
+    out: Annotated[
+        Path | None, typer.Option(help="The page; report.html in the folder if left out.")
     ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(help="Row to compare with; that of the evaluation if left out."),
+    ] = None,
+    advise: Annotated[
+        bool, typer.Option("--advise", help="Say which factor to collect or augment next.")
+    ] = False,
 ) -> None:
-    """Write the page of a finished evaluation again, from what it stored."""
-    from stemob_wrappers.evaluation.results import Results
+    """Write the page of an evaluation again, compared with another row, say."""
+    from stemob_wrappers.evaluation import Results
     from stemob_wrappers.report.page import write_report
 
     results = Results.read(folder)
-    if reference is not None:
-        results = results.compared_with(reference)
-        results.write()
-    typer.echo(write_report(results.content, results.folder))
+    typer.echo(write_report(results.content, folder, out, reference=reference))
+    if advise:
+        _echo_advice(results.summary)
+
+
+def _echo_advice(summary: dict[str, Any]) -> None:
+    from stemob_wrappers.report.advice import advise
+    from stemob_wrappers.report.statistics import ALL_TASKS
+
+    for row in summary["rows"]:
+        if row["task"] == ALL_TASKS:
+            typer.echo(" ".join(advise(row)))
 
 
 @stem_options()

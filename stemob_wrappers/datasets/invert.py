@@ -11,10 +11,11 @@ import json
 import os
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from stemob_wrappers.cache import CacheLike, recorded_cache
 from stemob_wrappers.config import StemConfig, as_config
+from stemob_wrappers.datasets.formats import open_source
 from stemob_wrappers.datasets.parts import Summary, convert_items, explained, printable
 from stemob_wrappers.datasets.plan import (
     check_parts_folder,
@@ -27,10 +28,9 @@ from stemob_wrappers.datasets.plan import (
     remove,
     tidy,
 )
+from stemob_wrappers.datasets.ray import engine_at_hand, room_for
 from stemob_wrappers.datasets.stems import Item, Stems
-from stemob_wrappers.extras import needs
-from stemob_wrappers.made_by import SIDECAR, is_converted, is_hdf5
-from stemob_wrappers.pictures import MAX_PIXELS
+from stemob_wrappers.made_by import SIDECAR
 from stemob_wrappers.report.contact_sheet import write_contact_sheet
 from stemob_wrappers.stem.provenance import provenance
 
@@ -43,9 +43,11 @@ def invert_dataset(
     keys: list[str] | None = None,
     filter_key: str | None = None,
     num_trajs: int | None = None,
+    to: Literal["lerobot"] | None = None,
     draws: int = 1,
     batch_size: int = 64,
-    workers: int = 1,
+    workers: int | None = None,
+    engine: str = "local",
     shard: tuple[int, int] | None = None,
     overwrite: bool = False,
     cache: CacheLike = None,
@@ -53,27 +55,34 @@ def invert_dataset(
     dtype: str = "float32",
     progress: bool = False,
     allow_short: bool = False,
-    max_pixels: int = MAX_PIXELS,
+    max_pixels: int | None = None,
 ) -> Summary:
     """Write a copy of a data set whose camera frames are stem frames.
 
-    The source is a robomimic or MimicGen HDF5 file, a folder of images and videos, or one video.
+    The source is a robomimic or MimicGen HDF5 file, a LeRobot data set (version 3), a Minari data
+    set (HDF5), a folder of images and videos, or one video.
     All but the frames is carried over bit for bit. A run that was cut short goes on where it
     stopped when it is called again with the same arguments; a trajectory that cannot be read is
-    named in the summary, and the rest is finished. So is what looks like a picture and is none that
-    can become a stem frame: it stays as it is.
+    named in the summary, and the rest is finished (of a LeRobot or Minari data set, nothing is:
+    it is whole or none). So is what looks like a picture and is none that can become a stem frame:
+    it stays as it is.
 
     Args:
         source: what to convert; it is only ever read.
         target: where the result goes.
         config: a StemConfig, its dict, or None for the defaults.
-        keys: names of images below ``obs`` (HDF5), or None for all.
+        keys: names of images, or None for all: below ``obs`` (HDF5), of the space (Minari), or such
+            as ``observation.images.front`` (LeRobot).
         filter_key: name of a mask in the file that lists the demos to take (HDF5).
         num_trajs: take only the first so many demos (HDF5).
+        to: write another format than the source's: a LeRobot data set of an HDF5 file.
         draws: noise draws a frame; draw d has the config's seed + d, and those after the first
-            become extra demos, or files.
+            become extra demos, or files (HDF5, folders and videos).
         batch_size: frames that are sent to the network at once.
-        workers: processes; they share the threads of this one.
+        workers: processes, which share the threads of this one, or actors on Ray; None for one,
+            or for one a CPU or GPU of the cluster.
+        engine: ``"local"``, ``"ray"`` or ``"ray=ADDRESS"``: where the work is done; no byte of the
+            result depends on it. Every node of a cluster needs the source under the same path.
         shard: (index, count) to convert only every count-th item, for ``merge_shards``.
         overwrite: replace a target that is there.
         cache: a FrameCache, its folder, or None for memory.
@@ -83,11 +92,13 @@ def invert_dataset(
         allow_short: keep what can be read of a damaged video, and list it, in place of failing it
             (folders and videos).
         max_pixels: fail pictures that declare more, before memory is taken for them (folders and
-            videos); Pillow itself refuses more than 178 million.
+            videos); 2^25 if None, and Pillow itself refuses more than 178 million.
 
     Raises:
         FileNotFoundError: no such source.
+        ImportError: a library that reads the format is missing.
         FileExistsError: the target is there, or parts of another conversion to it.
+        ConnectionError: no Ray cluster answers at the address.
         BlockingIOError: another process is converting to the target.
         ValueError: bad arguments, nothing to convert in the source, a source that is converted
             already, source and target within each other, or a folder in the place of the target
@@ -106,11 +117,18 @@ def invert_dataset(
         raise ValueError(
             "frames of a data set keep their size: take output='frame', for the env too"
         )
-    _check_arguments(draws, workers, batch_size, shard, num_trajs, max_pixels)
+    _check_arguments(draws, workers, engine, batch_size, shard, num_trajs, max_pixels)
     _check_places(source, target)
-    hdf5_only = {"keys": keys, "filter_key": filter_key, "num_trajs": num_trajs}
-    files_only = {"allow_short": allow_short, "max_pixels": max_pixels}
-    reader = _open_source(source, draws, hdf5_only, files_only)
+    options = {
+        "keys": keys,
+        "filter_key": filter_key,
+        "num_trajs": num_trajs,
+        "draws": draws if draws > 1 else None,
+        "to": to,
+        "allow_short": allow_short or None,
+        "max_pixels": max_pixels,
+    }
+    reader = open_source(source, options)
     settings: dict[str, Any] = {
         "config": config,
         "draws": draws,
@@ -118,7 +136,12 @@ def invert_dataset(
         "device": device,
         "dtype": dtype,
     }
-    with locked_parts(target) as folder:
+    if shard is not None and not reader.has_shards:
+        raise ValueError(
+            f"{source} is not converted in shards, its result is whole or none; use workers on "
+            "one machine, or engine='ray' on several"
+        )
+    with engine_at_hand(engine), locked_parts(target) as folder:
         stems = Stems(**settings, cache=cache)
         made_by = provenance(
             stems.pipelines[0], draws, reader.selection(), reader.converted(), reader.left_out()
@@ -130,13 +153,15 @@ def invert_dataset(
             summary = Summary(target, resumed=finished["items"], **finished)
         else:
             _check_target(target, folder, overwrite)
+            if engine != "local":
+                room_for(stems.pipelines[0].device)
             check_plan(folder, plan, overwrite)
             summary = Summary(target)
             everything = reader.items()
             items = everything if shard is None else everything[shard[0] :: shard[1]]
             worker_settings = {**settings, "cache": recorded_cache(cache)}
             parts = convert_items(
-                reader, items, folder, stems, summary, workers, worker_settings, progress
+                reader, items, folder, stems, summary, engine, workers, worker_settings, progress
             )
             if shard is not None:
                 made_by["shard"] = _shard(shard, everything, reader)
@@ -207,60 +232,27 @@ def _write_contact_sheet(
         return None
 
 
-def _open_source(
-    source: Path, draws: int, hdf5_only: dict[str, Any], files_only: dict[str, Any]
-) -> Any:
-    if not source.exists():
-        raise FileNotFoundError(f"no data set at {source}")
-    if source.is_file() and is_hdf5(source):
-        with needs("datasets", "an HDF5 data set"):
-            import h5py
-
-        from stemob_wrappers.datasets.robomimic.source import RobomimicSource
-
-        try:
-            h5py.File(source, "r").close()
-        except OSError as error:
-            raise OSError(f"{source} cannot be read as HDF5 ({error})") from error
-        _check_raw(source)
-        return RobomimicSource(source, **hdf5_only, draws=draws)
-    if any(value is not None for value in hdf5_only.values()):
-        raise ValueError(
-            f"keys, filter_key and num_trajs are for HDF5 files, but {source} is none "
-            "(.hdf5, .h5); leave them out"
-        )
-    from stemob_wrappers.datasets.pictures.source import PicturesSource
-
-    _check_raw(source)
-    return PicturesSource(source, draws, **files_only)
-
-
-def _check_raw(source: Path) -> None:
-    """Refuse to convert twice: no environment shows such frames."""
-    if is_converted(source):
-        raise ValueError(
-            f"{source} holds stem frames already; convert the raw data set that it was made from"
-        )
-
-
 def _check_arguments(
     draws: int,
-    workers: int,
+    workers: int | None,
+    engine: str,
     batch_size: int,
     shard: tuple[int, int] | None,
     num_trajs: int | None,
-    max_pixels: int,
+    max_pixels: int | None,
 ) -> None:
     numbers = {
         "draws": draws,
-        "workers": workers,
+        "workers": 1 if workers is None else workers,
         "batch_size": batch_size,
         "num_trajs": 1 if num_trajs is None else num_trajs,
-        "max_pixels": max_pixels,
+        "max_pixels": 1 if max_pixels is None else max_pixels,
     }
     for name, value in numbers.items():
         if value < 1:
             raise ValueError(f"{name} must be 1 or more, received {value}")
+    if engine not in ("local", "ray") and not engine.startswith("ray="):
+        raise ValueError(f"engine must be 'local', 'ray' or 'ray=ADDRESS', received {engine!r}")
     if shard is not None and not 0 <= shard[0] < shard[1]:
         raise ValueError(
             f"the shard's index must lie in 0 to {shard[1] - 1} (number of shards less one), "

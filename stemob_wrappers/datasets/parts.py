@@ -26,9 +26,11 @@ with needs("datasets"):
         TimeRemainingColumn,
     )
 
+from stemob_wrappers.datasets.part import Part, convert_part
 from stemob_wrappers.datasets.plan import DONE, remove
-from stemob_wrappers.datasets.stems import CorruptSourceError, Item, Stems
-from stemob_wrappers.work import file_digest, spawn_pool, sync_to_disk, whole_file
+from stemob_wrappers.datasets.ray import convert_on_cluster
+from stemob_wrappers.datasets.stems import Item, Stems
+from stemob_wrappers.work import file_digest, spawn_pool
 
 
 @dataclass
@@ -82,34 +84,25 @@ def printable(text: str) -> str:
     return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
-@dataclass
-class Part:
-    """A finished part, as it is listed in the folder.
-
-    Attributes:
-        name: of its item.
-        digest: of its bytes.
-        stamp: which state of the source it was made of.
-        notes: what is to be said of it.
-    """
-
-    name: str
-    digest: str
-    stamp: str
-    notes: list[str]
-
-
 def convert_items(
     reader: Any,
     items: list[Item],
     folder: Path,
     stems: Stems,
     summary: Summary,
-    workers: int,
+    engine: str,
+    workers: int | None,
     worker_settings: dict[str, Any],
     show: bool,
 ) -> dict[Item, Path]:
-    """Write the parts that are missing, torn or of a source that has changed; return all."""
+    """Write the parts that are missing, torn or of a source that has changed; return all.
+
+    Args:
+        engine: ``"local"``, ``"ray"`` or ``"ray=ADDRESS"``; the parts are the same.
+        workers: processes, or actors; None for one, or for as many as the cluster has room for.
+        worker_settings: what each of them makes its stems with.
+        show: a bar.
+    """
     paths = {item: folder / f"{item.name}{reader.part_suffix}" for item in items}
     parts = _sound_parts(reader, paths, folder)
     missing = [item for item in items if item.name not in parts]
@@ -130,15 +123,19 @@ def convert_items(
                 return
             parts[item.name] = made
             # In a line of its own, whatever a run that was cut short has left. It needs no wait
-            # for the disk: a part that is not listed is made again.
+            # for the disk: a part that is not listed, or whose name is lost, is made again.
             done.write(f"\n{json.dumps(asdict(made))}\n")
             done.flush()
 
-        if workers == 1 or len(missing) < 2:
+        if engine != "local" and missing:
+            lacking = {item: paths[item] for item in missing}
+            settings = {**worker_settings, "device": stems.pipelines[0].device}
+            convert_on_cluster(reader, lacking, workers, settings, finish, advance)
+        elif workers in (None, 1) or len(missing) < 2:
             for item in missing:
-                finish(item, _convert(reader, item, stems, paths[item], advance))
+                finish(item, convert_part(reader, item, stems, paths[item], advance))
         else:
-            workers = min(workers, len(missing))
+            workers = min(workers or 1, len(missing))
             _convert_in_processes(reader, missing, paths, workers, worker_settings, finish, advance)
     summary.seconds = time.perf_counter() - started
     summary.notes += [
@@ -182,23 +179,6 @@ def _sound_parts(reader: Any, paths: dict[Item, Path], folder: Path) -> dict[str
     }
 
 
-def _convert(
-    reader: Any, item: Item, stems: Stems, path: Path, advance: Callable[[int], None]
-) -> Part | str:
-    """Write one part and return it, or say what could not be read."""
-    try:
-        stamp = reader.stamp(item)
-        with whole_file(path) as temporary:
-            notes = reader.convert(item, stems, temporary, advance)
-            if not stamp.startswith(reader.stamp(item, content=False)):
-                raise CorruptSourceError(f"{item.source}: changed while it was read")
-            digest = file_digest(temporary)
-            sync_to_disk(temporary)  # its name may be lost: then it is made again
-    except CorruptSourceError as error:
-        return f"{item.name}: {error}"
-    return Part(item.name, digest, stamp, notes)
-
-
 def _convert_in_processes(
     reader: Any,
     items: list[Item],
@@ -238,7 +218,7 @@ def _start_worker(threads: int, settings: dict[str, Any]) -> None:
 def _work(reader: Any, item: Item, path: Path) -> tuple[Part | str, int]:
     assert _worker_stems is not None
     counts: list[int] = []
-    made = _convert(reader, item, _worker_stems, path, counts.append)
+    made = convert_part(reader, item, _worker_stems, path, counts.append)
     return made, sum(counts)
 
 

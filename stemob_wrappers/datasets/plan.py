@@ -30,7 +30,7 @@ except ImportError as error:
 PARTS_SUFFIX = ".parts"
 LOCK, PLAN, DONE, REPLACED = "lock", "plan.json", "done.jsonl", "replaced"
 _OURS = re.compile(
-    r"lock|plan\.json|done\.jsonl|replaced|assembled.*|(demo|item)_\d+(_\d+)?(\.hdf5)?"
+    r"lock|plan\.json|done\.jsonl|replaced|assembled.*|(demo|item)_\d+(_\d+)?(\.hdf5|\.npz)?"
     r"|\.[0-9a-f]{32}\.tmp.*"
 )
 
@@ -38,6 +38,17 @@ _OURS = re.compile(
 def parts_folder(target: Path) -> Path:
     """Where the parts of a conversion lie until its result is whole."""
     return target.with_name(target.name + PARTS_SUFFIX)
+
+
+def target_of(assembled: Path) -> Path:
+    """Where a result that is assembled among the parts will lie.
+
+    Example:
+        >>> target_of(parts_folder(Path("stem-v0")) / "assembled")
+        PosixPath('stem-v0')
+    """
+    folder = assembled.parent
+    return folder.with_name(folder.name.removesuffix(PARTS_SUFFIX))
 
 
 def check_parts_folder(target: Path) -> None:
@@ -110,6 +121,8 @@ def check_plan(folder: Path, plan: dict[str, Any], overwrite: bool) -> None:
     if state is not None:
         differing = [name for name in plan if state["plan"].get(name) != plan[name]]
         if not differing:
+            if "finished" in state:  # and removed since: what is assembled now is not whole yet
+                _write_plan(folder, {"plan": plan})
             return
         if not overwrite:
             raise FileExistsError(

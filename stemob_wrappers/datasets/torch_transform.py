@@ -71,7 +71,9 @@ class StemTransform:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_pipeline": None}
 
-    def _load(self) -> StemPipeline:
+    @property
+    def pipeline(self) -> StemPipeline:
+        """The pipeline, loaded when it is first asked for."""
         if self._pipeline is None:
             self._pipeline = StemPipeline(
                 self.config, self.cache, device=self.device, dtype=self.dtype
@@ -81,7 +83,7 @@ class StemTransform:
     def _transform(self, image: Any) -> Any:
         layout = _layout(image)
         frames: Any = layout.to_frames(image)
-        pipeline = self._load()
+        pipeline = self.pipeline
         if self.config.noise != "fresh":
             return layout.from_frames(pipeline(frames), image)
         # The initial seed differs between workers, and between epochs unless workers persist;
@@ -91,6 +93,42 @@ class StemTransform:
         self._drawn += len(frames)
         noise = draw_noise(self.config.seed, keys, pipeline.noise_shape(*frames.shape[1:3]))
         return layout.from_frames(pipeline(frames, noise=noise), image)
+
+
+class StemBatchTransform(StemTransform):
+    """Turn the images of whole batches into stem frames, in the training loop, on the device.
+
+    A loader's workers run on the CPU, and with heavy transforms in them a GPU waits for data. Here
+    they send raw frames, uint8 for the least traffic; the batch goes to the device, its images
+    become stem frames there and stay there. All arguments are those of :class:`StemTransform`.
+
+    Example:
+        >>> transform = StemBatchTransform(keys=["observation.images.front"])
+        >>> batch = {"observation.images.front": torch.zeros(4, 2, 3, 32, 32, dtype=torch.uint8)}
+        >>> transform(batch)["observation.images.front"].shape
+        torch.Size([4, 2, 3, 32, 32])
+    """
+
+    def __call__(self, sample: Any) -> Any:
+        """Return a batch of the same form, with its images on the device.
+
+        Args:
+            sample: images of shape [B, ..., H, W, 3] or [B, ..., 3, H, W], uint8 or float in
+                [0, 1], on any device; or, with ``keys``, a dict that holds such images.
+
+        Raises:
+            TypeError, ValueError: an image of another dtype, range or shape, or no tensor.
+            KeyError: a key that the batch does not have.
+        """
+        return super().__call__(sample)
+
+    def _transform(self, image: Any) -> Any:
+        if not isinstance(image, torch.Tensor):
+            raise TypeError(
+                f"a batch holds tensors, received {type(image).__name__}; for single items and "
+                "arrays take StemTransform"
+            )
+        return super()._transform(image.to(self.pipeline.device, non_blocking=True))
 
 
 def _layout(image: Any) -> FrameLayout:

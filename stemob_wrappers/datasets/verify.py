@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 
 from stemob_wrappers.config import StemConfig
+from stemob_wrappers.datasets.formats import comparison_of, reader_of
 from stemob_wrappers.datasets.stems import Stems
-from stemob_wrappers.made_by import is_hdf5, read_provenance
+from stemob_wrappers.made_by import read_provenance
 
 
 def verify_dataset(
@@ -19,7 +20,7 @@ def verify_dataset(
     attributes, links and storage), and a sample of frames is computed again from the source.
 
     Args:
-        source: the HDF5 file, folder or video that was converted.
+        source: the file or folder that was converted.
         target: the result of ``invert_dataset``.
         device: where the backbone runs.
 
@@ -53,8 +54,5 @@ def verify_dataset(
             f"fingerprint {made_by['fingerprint']} in the data set, but its config gives "
             f"{stems.pipelines[0].fingerprint} here: the weights are others"
         )
-    if source.is_file() and is_hdf5(source):
-        from stemob_wrappers.datasets.robomimic.verify import compare_files as compare
-    else:
-        from stemob_wrappers.datasets.pictures.verify import compare_pictures as compare
-    return problems + compare(source, target, made_by, stems)
+    compare = comparison_of(source, made_by)
+    return problems + compare(reader_of(source, made_by), target, made_by, stems)

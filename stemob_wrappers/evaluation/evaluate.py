@@ -28,14 +28,15 @@ with needs("report"):
 
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.evaluation.cells import SuiteLike, choose_cells, episode_seeds
+from stemob_wrappers.evaluation.clips import pairs_to_film, record_clip
 from stemob_wrappers.evaluation.content import contents_of
 from stemob_wrappers.evaluation.jobs import Runner
 from stemob_wrappers.evaluation.learned import as_tested
 from stemob_wrappers.evaluation.policies import Condition
-from stemob_wrappers.evaluation.results import Results
+from stemob_wrappers.evaluation.results import Record, Results
 from stemob_wrappers.report import check_installed
+from stemob_wrappers.report.comparison import compare
 from stemob_wrappers.report.pairing import FORMAT
-from stemob_wrappers.report.statistics import summarise
 from stemob_wrappers.splits import Split
 from stemob_wrappers.stem.identity import installed_versions
 
@@ -57,6 +58,7 @@ def evaluate(
     device: str | None = None,
     reference: str | None = None,
     success_return: float | None = None,
+    clip: bool = False,
     progress: bool = False,
 ) -> Results:
     """Roll every condition out in the nominal scene and in each cell of a suite, and compare them.
@@ -92,9 +94,11 @@ def evaluate(
         depends: files and folders that decide what the policies do, beside their source files and
             what their names load: cells are played again if one of these has changed.
         device: where the stems' backbones run; None takes CUDA where there is some.
-        reference: the condition that others are compared with; None is the first.
+        reference: the condition that others are compared with; None is the best one without a stem.
         success_return: for envs whose info has neither ``success`` nor ``is_success``: an episode
             succeeds if its return reaches this.
+        clip: play one episode again that a condition without a stem failed and one with a stem
+            did not, and keep a video of both in ``clips/``, for the report.
         progress: show a bar.
 
     Raises:
@@ -115,8 +119,8 @@ def evaluate(
         >>> conditions = [Condition("raw", stand), Condition("stem", stand, StemConfig())]
         >>> settings = {"suite": "lighting", "episodes": 1, "num_envs": 1, "success_return": -9.0}
         >>> settings |= {"env_kwargs": {"size": 48, "max_episode_steps": 3}, "out": "results"}
-        >>> evaluate(conditions, "HalfCheetah-v5", **settings).summary["rows"][0]["gen"]
-        {'value': 1.0, 'low': 1.0, 'high': 1.0}
+        >>> evaluate(conditions, "HalfCheetah-v5", **settings).summary["rows"][0]["gen"]["value"]
+        1.0
     """
     check_installed()
     if num_envs > 1:
@@ -131,8 +135,9 @@ def evaluate(
     fingerprints = _fingerprints(conditions, device)
     # A policy that cannot be loaded, or learned from other frames, is named now, not after hours.
     tested = [as_tested(c, c.load(), c.stem and fingerprints[c.stem]) for c in conditions]
-    first = [c.name for c in conditions].index(reference or conditions[0].name)
-    conditions, reference = tested, tested[first].name
+    if reference is not None:
+        reference = tested[[c.name for c in conditions].index(reference)].name
+    conditions = tested
     _check_distinct(conditions)
     with _bar(progress) as bar:
         runner = Runner(
@@ -151,9 +156,9 @@ def evaluate(
         )
         finished = runner.run(tasks, conditions)
     records = [record for record, _ in finished]
-    content = {
+    content: dict[str, Any] = {
         "format": FORMAT,
-        "reference": reference,
+        "reference": reference or conditions[0].name,
         "cells": list(cells),
         "settings": {
             "env_ids": tasks,
@@ -166,6 +171,7 @@ def evaluate(
             "chunk": chunk,
             "env_kwargs": env_kwargs,
             "success_return": success_return,
+            "reference": reference,
             "depends": [str(path) for path in depends],
             "device": device,
         },
@@ -174,8 +180,8 @@ def evaluate(
             for condition in conditions
         ],
         "records": [dataclasses.asdict(record) for record in records],
-        "summary": summarise(records, reference=reference, seed=seed),
         "frames": runner.frames(tasks, conditions),
+        "clips": _clips(conditions, records, runner) if clip else [],
         "provenance": {
             "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
             "versions": {"python": platform.python_version(), **installed_versions()},
@@ -184,9 +190,33 @@ def evaluate(
             "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         },
     }
+    content["summary"] = compare(content, reference)
+    content["reference"] = content["summary"]["reference"]
     results = Results(content, Path(out))
     results.write()
     return results
+
+
+def _clips(
+    conditions: Sequence[Condition], records: Sequence[Record], runner: Runner
+) -> list[dict[str, Any]]:
+    """The first clip that can be had, of the pairs of conditions in their order."""
+    for left, right in pairs_to_film(conditions):
+        found = record_clip(
+            records,
+            left,
+            right,
+            cells=runner.cells,
+            env_kwargs=runner.env_kwargs,
+            split=runner.split,
+            folder=runner.folder,
+            chunk=runner.chunk,
+            success_return=runner.success_return,
+            device=runner.device,
+        )
+        if found is not None:
+            return [found]
+    return []
 
 
 def _check(conditions: Sequence[Condition], tasks: Sequence[str], reference: str | None) -> None:

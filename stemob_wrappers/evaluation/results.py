@@ -14,7 +14,6 @@ from typing import Any
 
 from stemob_wrappers.evaluation.cells import short_name
 from stemob_wrappers.report.pairing import CLEAN, FORMAT, current_format
-from stemob_wrappers.report.statistics import summarise
 from stemob_wrappers.work import digest, whole_file, write_text
 
 RESULTS_JSON, RESULTS_CSV = "results.json", "results.csv"
@@ -94,19 +93,6 @@ class Results:
     def summary(self) -> dict[str, Any]:
         """Rates, intervals and differences, as `statistics.summarise` gives them."""
         return self.content["summary"]
-
-    def compared_with(self, reference: str) -> Results:
-        """The same records, summarised beside another condition.
-
-        Raises:
-            ValueError: no condition of this name.
-        """
-        names = list(dict.fromkeys(record.condition for record in self.records))
-        if reference not in names:
-            raise ValueError(f"reference must be one of {', '.join(names)}; got {reference!r}")
-        seed = self.content["settings"].get("seed", 0)
-        summary = summarise(self.records, reference=reference, seed=seed)
-        return Results({**self.content, "reference": reference, "summary": summary}, self.folder)
 
     def write(self) -> None:
         """Write ``results.json`` and ``results.csv`` into the folder."""

@@ -20,6 +20,7 @@ from stemob_wrappers.levels.rows import Row, recommend, rivals
 from stemob_wrappers.levels.study import Study, run_study, study_pairs
 from stemob_wrappers.pictures import grid, write_image
 from stemob_wrappers.report import check_installed
+from stemob_wrappers.report.sheet import Picture, write_sheet
 from stemob_wrappers.stem.pipeline import StemPipeline
 
 GRID_LOOKS = 3
@@ -45,8 +46,8 @@ def report_study(study: Study, out: Path) -> list[Row]:
 
     Args:
         study: what to measure.
-        out: folder of ``levels.csv``, ``levels.json``, ``levels.png`` and ``grid.png``; what it
-            holds of the same study is not measured again.
+        out: folder of ``levels.csv``, ``levels.json``, ``levels.png``, ``grid.png`` and, with all
+            of it, ``levels.html``; what it holds of the same study is not measured again.
 
     Raises:
         ImportError: a package is missing that the env or the plot needs.
@@ -56,7 +57,38 @@ def report_study(study: Study, out: Path) -> list[Row]:
     print_study(rows)
     write_plot(rows, out / "levels.png")
     write_grid(study, study_pairs(study, out).frames, out / "grid.png")
+    write_study_page(rows, out)
     return rows
+
+
+def write_study_page(rows: Sequence[Row], out: Path) -> Path:
+    """Write ``levels.html``: advice, plot, picture and table of a study on one page."""
+    return write_sheet(
+        out / "levels.html",
+        title="Which noise level",
+        summary=reasons(rows),
+        pictures=[
+            Picture(
+                "Frames at each level",
+                "A row for each appearance of one state; raw to the left, then ever more noise.",
+                "One state under several appearances, raw and as stem frames of each level",
+                out / "grid.png",
+            ),
+            Picture(
+                "Error and convergence",
+                "Left: how far a probe is off on perturbed frames (dotted: clean ones). Right: how "
+                "far apart appearances lie, beside how far apart layouts do.",
+                "Probe error, and distance of appearances, over the noise level; the figures are "
+                "those of the table",
+                out / "levels.png",
+            ),
+        ],
+        heading="All settings",
+        columns=COLUMNS,
+        rows=[_cells(row) for row in rows],
+        note="pixels, latents: distance between appearances of one layout over the distance "
+        "between layouts. cm: error of a probe that reads positions from frames.",
+    )
 
 
 def print_study(rows: Sequence[Row]) -> None:

@@ -15,6 +15,27 @@ CLEAN = "clean"
 """The name of the nominal scene, which is the first cell of every evaluation."""
 
 
+def factor_of(cell: str) -> str:
+    """The group of factors of a cell.
+
+    Example:
+        >>> factor_of("texture-4")
+        'texture'
+    """
+    return cell.rpartition("-")[0] or cell
+
+
+def severity_of(cell: str) -> int | None:
+    """The severity of a cell; None for one that has none, such as the nominal scene.
+
+    Example:
+        >>> severity_of("texture-4")
+        4
+    """
+    last = cell.rpartition("-")[2]
+    return int(last) if last.isdecimal() else None
+
+
 class Outcomes(Protocol):
     """What one condition did in one cell of one task; the lists have an entry for each episode."""
 
@@ -122,7 +143,8 @@ def current_format(results: Mapping[str, Any]) -> dict[str, Any]:
     """
 
     def renamed(part: Mapping[str, Any]) -> dict[str, Any]:
-        names = {"arm": "condition", "arms": "conditions"}
+        names = {"arm": "condition", "arms": "conditions", "copies": "augmented"}
+        names["copy_epochs"] = "augmented_epochs"
         return {names.get(name, name): value for name, value in part.items()}
 
     found = renamed(results)
@@ -130,6 +152,12 @@ def current_format(results: Mapping[str, Any]) -> dict[str, Any]:
         found["format"] = FORMAT
     if "records" in found:
         found["records"] = [renamed(record) for record in found["records"]]
+    if "benchmark" in found:
+        about = renamed(found["benchmark"])
+        about |= {part: renamed(about[part]) for part in ("study", "recipe") if part in about}
+        found["benchmark"] = about | {
+            "conditions": [renamed(spec) for spec in about.get("conditions", [])]
+        }
     if "summary" in found:
         rows = [renamed(row) for row in found["summary"]["rows"]]
         found["summary"] = {**found["summary"], "rows": rows}

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from stemob_wrappers.extras import needs
+from stemob_wrappers.report.pairing import CLEAN, factor_of, severity_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +18,8 @@ Row = Mapping[str, Any]
 Interval = Mapping[str, float]
 
 _INK, _GREY, _BLUE, _GREEN, _RED = "#1c2530", "#8a97a5", "#2660a4", "#10703c", "#b3261e"
+_LINES = ("#5d6b7a", "#2660a4", "#b3261e", "#10703c", "#8a4b00", "#6a3d9a", "#00747a", "#1c2530")
+_MARKERS = ("o", "D", "s", "^")
 _LONGEST = 52  # characters of a label, beside which a plot still has room
 
 # Names are no formulas, and the same results give the same bytes.
@@ -58,8 +61,8 @@ def plot_groups(rows: Sequence[Row], reference: str) -> bytes:
     with _style():
         figure, (rates, differences) = _figure(rows, columns=2, ratios=(3, 2))
         train, gen = ([row[group] for row in rows] for group in ("train", "gen"))
-        _intervals(rates, train, _GREY, "o", offset=-0.14, label="Train: nominal scene")
-        _intervals(rates, gen, _BLUE, "D", offset=0.14, label="Gen: perturbed cells")
+        _intervals(rates, train, _GREY, "o", offset=-0.14, label="nominal scene")
+        _intervals(rates, gen, _BLUE, "D", offset=0.14, label="perturbed scenes")
         _percent_axis(rates)
         rates.set_xlabel("success, %")
         rates.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, borderpad=0)
@@ -68,7 +71,7 @@ def plot_groups(rows: Sequence[Row], reference: str) -> bytes:
             if found:
                 _intervals(differences, [found], _side(found), "D", offset=index)
         differences.axvline(0, color=_GREY, lw=1)
-        differences.set_xlabel(f"Gen, points above {_label(reference)}")
+        differences.set_xlabel(f"points beyond {_label(reference)}")
         return _svg(figure)
 
 
@@ -97,6 +100,52 @@ def plot_cells(rows: Sequence[Row], cells: Sequence[str]) -> bytes:
             _intervals(panel, found, _BLUE, "o")
             _percent_axis(panel)
             panel.set_title(_label(cell), fontsize=10, loc="left")
+        return _svg(figure)
+
+
+def plot_severities(rows: Sequence[Row], cells: Sequence[str]) -> bytes | None:
+    """The rate of every condition over the severity of each factor, the nominal scene as 0.
+
+    Args:
+        rows: of one block of a summary.
+        cells: which, in order.
+
+    Returns:
+        an SVG file; None where no factor has two severities, so that there is no curve.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+
+    Example:
+        >>> plot_severities([], ["clean", "texture-4"]) is None
+        True
+    """
+    factors: dict[str, dict[int, str]] = {}
+    for cell in cells:
+        severity = severity_of(cell)
+        if severity is not None:
+            factors.setdefault(factor_of(cell), {})[severity] = cell
+    factors = {name: found for name, found in factors.items() if len(found) > 1}
+    if not factors:
+        return None
+    with _style():
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(11.6, 3.4 + 0.2 * len(rows)), layout="constrained")
+        panels = figure.subplots(1, len(factors), sharey=True, squeeze=False)[0]
+        for panel, (factor, found) in zip(panels, factors.items(), strict=True):
+            at = {0: CLEAN} if CLEAN in cells else {}
+            at |= dict(sorted(found.items()))
+            for index, row in enumerate(rows):
+                rates = [100 * row["cells"][cell]["rate"] for cell in at.values()]
+                style = {"color": _LINES[index % len(_LINES)], "marker": _MARKERS[index % 4]}
+                panel.plot(list(at), rates, label=_label(row["condition"]), **style)
+            panel.set(xticks=list(at), ylim=(-3, 103), xlabel="severity")
+            panel.set_title(_label(factor), fontsize=10, loc="left")
+            panel.grid(color="#e9edf2", lw=0.8)
+        panels[0].set_ylabel("success, %")
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower left", ncols=3, frameon=False)
         return _svg(figure)
 
 

@@ -116,7 +116,7 @@ def refuse_nesting(env: Any) -> None:
 
 
 def refuse_robosuite_gym_wrapper(env: Any) -> None:
-    """Raise for robosuite's own GymWrapper: flat, upside-down images and resets without a seed.
+    """Raise for robosuite's own GymWrapper: upside-down images, and resets without a seed.
 
     Args:
         env: an env, or a vector env, whose sub-envs are looked through where this process has them.
@@ -128,8 +128,9 @@ def refuse_robosuite_gym_wrapper(env: Any) -> None:
         kind = type(layer)
         if kind.__name__ == "GymWrapper" and kind.__module__.startswith("robosuite."):
             raise ValueError(
-                "this env was made by robosuite's GymWrapper, which leaves images upside down, "
-                "ignores reset seeds and, unless flatten_obs=False, flattens images; use "
+                "this env was made by robosuite's GymWrapper, which leaves images upside down and "
+                "ignores reset seeds (and flattens images, unless told not to); wrap it as "
+                'stemob_wrappers.wrap_robosuite(env, cameras=["agentview"]) first, or take '
                 'gym.make("stemob_wrappers:stemob/<Task>-v0", cameras=[...], robots=...) instead'
             )
         layer = getattr(layer, "env", None)

@@ -286,7 +286,7 @@ def test_a_config_that_is_no_object_is_named(model: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "count", [300, pytest.param(200_000, marks=pytest.mark.slow)], ids="{} files".format
+    "count", [300, pytest.param(100_000, marks=pytest.mark.slow)], ids="{} files".format
 )
 def test_fuzzed_weights_are_refused_or_read_within_bounds(stem: Path, count: int) -> None:
     """Headers and lengths with random bytes, digits and ends; whatever is read is finite."""

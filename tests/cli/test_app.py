@@ -47,6 +47,12 @@ BAD: dict[str, list[tuple[tuple[Any, ...], str]]] = {
         (("a.png", "b.png", "--codec", "other"), "codec"),
         (("a.png", "b.png", "--nonsense"), "--nonsense"),
     ],
+    "doctor": [
+        (("missing.hdf5",), "no data set at missing.hdf5"),
+        (("text.hdf5",), "text.hdf5"),
+        (("s.hdf5",), "env_args"),
+        (("s.hdf5", "--states", 0), "--states"),
+    ],
     "invert-dataset": [
         ((), "SRC DST"),
         (("s.hdf5", "t.hdf5", "--device", "foo"), "'foo'"),
@@ -108,10 +114,12 @@ BAD: dict[str, list[tuple[tuple[Any, ...], str]]] = {
         ((*EVALUATE, "--episodes", 0), "--episodes"),
         ((*EVALUATE, "--condition", "nothing"), "nothing"),
         ((*EVALUATE, "--depends", "gone"), "gone"),
+        ((*EVALUATE, "--reference", "rwa"), "reference must be one of"),
         ((*EVALUATE[:2], "--policy", "nowhere", "--out", "e"), "nowhere"),
         ((*EVALUATE[:2], "--policy", "gone.py:act", "--out", "e"), "gone"),
         (("--env", "Nope-v0", *EVALUATE[2:]), "Nope"),
     ],
+    "report": [(("empty",), "run the evaluation"), (("gone",), "no gone")],
     "train-backbone": [
         ((*TRAIN, "--device", "foo"), "'foo'"),
         ((*TRAIN, "--steps", 0), "--steps"),

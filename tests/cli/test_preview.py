@@ -3,10 +3,11 @@
 import json
 
 import pytest
+from accessible import faults
 from typer.testing import CliRunner
 
 from stemob_wrappers.cli.app import app
-from stemob_wrappers.cli.preview import preview
+from stemob_wrappers.cli.preview import preview, without_effect
 from stemob_wrappers.pictures import read_image
 
 
@@ -21,6 +22,12 @@ def test_the_command_writes_pictures_and_numbers(tmp_path):
     for cell in numbers["cells"]:
         assert cell[cell["factor"]]["severity"] == cell["severity"]
     assert max(cell["distance"] for cell in numbers["cells"]) > 0
+    page = (tmp_path / "HalfCheetah-v5-colour.html").read_text()
+    assert faults(page) == []
+    unseen = numbers["no_visible_effect"]
+    assert unseen == without_effect(numbers["cells"])
+    assert ("No visible effect in this env and camera: " in page) == bool(unseen)
+    assert "Left out: object_colour, which needs" in page
     picture = read_image(tmp_path / "HalfCheetah-v5-colour.png")
     assert picture.shape[1] > 6 * 2 * 32
     assert picture.shape[0] > 3 * 32
@@ -30,3 +37,13 @@ def test_an_unknown_suite_writes_nothing(tmp_path):
     with pytest.raises(ValueError, match="did you mean texture"):
         preview("HalfCheetah-v5", "textures", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_factor_is_flagged_that_changes_nothing_at_any_severity():
+    distances = {"a": [0.0, 0.1, 0.4], "b": [0.0, 0.2, 3.0]}
+    cells = [
+        {"factor": factor, "severity": severity, "distance": distance}
+        for factor, found in distances.items()
+        for severity, distance in enumerate(found, 1)
+    ]
+    assert without_effect(cells) == ["a"]

@@ -14,9 +14,10 @@ from pathlib import Path
 import pointing
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from typer.testing import CliRunner
 
 from stemob_wrappers import StemConfig
-from stemob_wrappers.cli.measuring import report
+from stemob_wrappers.cli.app import app
 from stemob_wrappers.evaluation import Condition, Record, Results, evaluate, rollouts
 from stemob_wrappers.evaluation.cells import choose_cells, make_env
 from stemob_wrappers.perturb.suites import Cell
@@ -280,7 +281,8 @@ def test_any_name_comes_to_a_report(tiny, tmp_path):
 @pytest.mark.parametrize("name", ["robustness", "robustness-screen"])
 def test_results_of_the_first_format_are_read(name, tmp_path):
     shipped = Path(__file__).parents[2] / "benchmarks" / "results" / f"{name}.json"
-    shutil.copy(shipped, tmp_path / "results.json")
+    text = shipped.read_text().replace('"condition":', '"arm":').replace('"conditions":', '"arms":')
+    (tmp_path / "results.json").write_text(text.replace('"format": 2', '"format": 1'))
     found = Results.read(tmp_path)
     assert found.content["format"] == 2
     assert {record.condition for record in found.records} == {
@@ -347,7 +349,7 @@ def test_the_command_compares_with_and_without_the_stem(tmp_path):
     command = (
         *(Path(sys.executable).parent / "stemob", "evaluate", "--env", ENV),
         *("--policy", "pointing.py:look", "--suite", "corruption", "--episodes", 2),
-        *("--num-envs", 1, "--split", "dev", "--out", tmp_path),
+        *("--num-envs", 1, "--split", "dev", "--out", tmp_path, "--advise"),
     )
     done = subprocess.run(
         list(map(str, command)),
@@ -361,7 +363,18 @@ def test_the_command_compares_with_and_without_the_stem(tmp_path):
         "embedded",
     ]
     assert (tmp_path / "results.csv").exists()
-    assert "corruption-4" in (tmp_path / "report.html").read_text()
+    first = (tmp_path / "report.html").read_bytes()
+    assert b"corruption-4" in first
+    path, *advice = done.stdout.splitlines()
+    assert path == str(tmp_path / "report.html")
+    assert len(advice) == 2
+    assert advice[0].startswith(("Collect or augment corruption next", "raw loses to no factor"))
+    again = CliRunner().invoke(app, ["report", str(tmp_path), "--advise"])
+    assert again.stdout == done.stdout
+    assert (tmp_path / "report.html").read_bytes() == first
+    other = ["report", str(tmp_path), "--reference", "embedded", "--out", str(tmp_path / "b.html")]
+    assert CliRunner().invoke(app, other).exit_code == 0
+    assert "Beyond embedded" in (tmp_path / "b.html").read_text()
 
 
 def test_records_know_their_rate():
@@ -403,17 +416,3 @@ def test_a_mujoco_env_is_rendered_and_perturbed(tmp_path):
     returns = {tuple(record.returns) for record in results.records}
     assert len(returns) == 1  # the cells change nothing of what happens
     assert len(results.content["frames"]) == 6
-
-
-def test_the_page_is_made_again_beside_another_reference(results, tmp_path):
-    folder = tmp_path / "copy"
-    shutil.copytree(results.folder, folder)
-    report(folder, None)
-    assert Results.read(folder).content == results.content
-    report(folder, "stem")
-    again = Results.read(folder)
-    assert again.summary["reference"] == again.content["reference"] == "stem"
-    assert again.records == results.records
-    assert (folder / "report.html").is_file()
-    with pytest.raises(ValueError, match="reference must be one of raw, again, stem, guess"):
-        report(folder, "other")

@@ -1,25 +1,19 @@
 import base64
 import copy
-import dataclasses
 import json
 import re
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
+from accessible import faults
+from evaluated import CELLS, CONDITIONS, TASKS, make_results
 
-from stemob_wrappers import StemConfig
-from stemob_wrappers.evaluation.results import Record
-from stemob_wrappers.pictures import write_image
+from stemob_wrappers.report.comparison import BEYOND, compare
 from stemob_wrappers.report.page import KEYS, write_report
-from stemob_wrappers.report.plots import plot_cells, plot_groups
+from stemob_wrappers.report.pairing import current_format
+from stemob_wrappers.report.plots import plot_cells, plot_groups, plot_severities
 from stemob_wrappers.report.render import points
-from stemob_wrappers.report.statistics import summarise
-
-CELLS = ("clean", "lighting-4", "texture-4")
-TASKS = ("stemob/Lift-v0", "stemob/Stack-v0")
-CONDITIONS = {"raw": 0.2, "stem": 0.8, "stem <i>&$a_b$ -- x": 0.5}
 
 
 class Page(HTMLParser):
@@ -54,49 +48,6 @@ class Page(HTMLParser):
         prefix = f"data:{mime};base64,"
         sources = [attributes["src"] for tag, attributes in self.tags if tag == "img"]
         return [base64.b64decode(s[len(prefix) :]) for s in sources if s.startswith(prefix)]
-
-
-def make_results(folder, tasks=TASKS, cells=CELLS, conditions=CONDITIONS):
-    rng = np.random.default_rng(0)
-    records, frames = [], []
-    for task in tasks:
-        for cell in cells:
-            for condition, rate in conditions.items():
-                for training_seed in range(2):
-                    outcomes = (rng.random(10) < rate).tolist()
-                    spent = {"env": 10.0, "stem": 3.0 * (condition != "raw"), "policy": 2.0}
-                    key = (condition, training_seed, task, cell)
-                    records.append(
-                        Record(*key, [*range(10)], outcomes, [7] * 10, [0.0] * 10, spent)
-                    )
-            for label in ("raw", "stem"):
-                path = f"frames/{task[7:]}-{cell}-{label}.png"
-                write_image(folder / path, rng.integers(0, 256, (8, 8, 3), np.uint8))
-                frames.append({"task": task, "cell": cell, "camera": "agentview", "label": label})
-                frames[-1]["path"] = path
-    described = [
-        {"name": condition, "policy": "my:policy", "training_seed": seed, "task": None}
-        | {"stem": StemConfig().to_dict() if condition == "stem" else None, "fingerprint": "f" * 32}
-        for condition in conditions
-        for seed in range(2)
-    ]
-    return {
-        "format": 1,
-        "reference": "raw",
-        "cells": list(cells),
-        "settings": {"split": "test", "episodes": 10, "seed": 0, "env_kwargs": {"size": 84}},
-        "conditions": described,
-        "records": [dataclasses.asdict(record) for record in records],
-        "summary": summarise(records, reference="raw", resamples=500),
-        "frames": frames,
-        "provenance": {
-            "command": "stemob evaluate --conditions 'a&b'",
-            "versions": {"stemob_wrappers": "0.1.0", "torch": "2.13.0"},
-            "started": "2026-01-31T12:00:00+00:00",
-            "wall_seconds": 3750.0,
-            "machine": "Linux x86_64, 2 cores",
-        },
-    }
 
 
 @pytest.fixture(scope="module")
@@ -151,60 +102,155 @@ def assert_shown(cell, interval):
     assert numbers(ends) == pytest.approx([interval["low"], interval["high"]], abs=0.0051)
 
 
-def test_all_rates_are_those_of_the_json(page, results):
-    tables = [
-        t for t in page.tables if t[0][:2] == [["condition"], ["Train"]] and ["trainings"] in t[0]
+def tables_of(page, title):
+    return [table for table in page.tables if table[0][0] == [title]]
+
+
+def shown_rows(table):
+    """The rows of a table by name: their texts by column."""
+    head, *lines = [list(line) for line in table]
+    titles = [title for (title,) in head]
+    return {line[0][0]: dict(zip(titles, line, strict=True)) for line in lines if len(line) > 1}
+
+
+def expected_rows(results, block):
+    summary = compare(current_format(results))
+    return {row["condition"]: row for row in summary["rows"] if row["task"] == block}
+
+
+def test_all_rates_are_those_of_the_records(page, results):
+    tables = [t for t in tables_of(page, "row") if ["Perturbed"] in t[0]]
+    assert len(tables) == 3
+    for block, table in zip(["all", *TASKS], tables, strict=True):
+        shown, rows = shown_rows(table), expected_rows(results, block)
+        assert set(shown) == set(rows)
+        for name, row in rows.items():
+            assert_shown(shown[name]["Nominal"], row["train"])
+            assert_shown(shown[name]["Perturbed"], row["gen"])
+            assert shown[name]["Trainings"] == ["4" if block == "all" else "2"]
+            assert numbers(shown[name]["Kept"][0]) == pytest.approx([row["kept"]], abs=0.00051)
+            if name != "stem <i>&$a_b$ -- x":
+                assert shown[name]["Beyond stem <i>&$a_b$ -- x"] != ["–"]
+
+
+def test_all_cells_are_those_of_the_records(page, results):
+    whole = [t for t in tables_of(page, "row") if t[0][1:] == [[cell] for cell in CELLS[1:]]]
+    losses = tables_of(page, "row loses")
+    gains = [t for t in page.tables if str(t[0][0]).startswith("['row beyond")]
+    for block, *three in zip(["all", *TASKS], whole, losses, gains, strict=True):
+        rates, lost, gained = map(shown_rows, three)
+        for name, row in expected_rows(results, block).items():
+            for cell in CELLS[1:]:
+                part = row["cells"][cell]
+                assert_shown(rates[name][cell], {**part, "value": part["rate"]})
+                assert_shown(lost[name][cell], part["drop"])
+                if row["difference"]:
+                    assert_shown(gained[name][cell], row["difference"]["cells"][cell])
+
+
+def test_the_reference_is_the_best_row_without_a_stem(results, folder, tmp_path):
+    assert compare(current_format(results))["reference"] == "stem <i>&$a_b$ -- x"
+    named = write_report(results, folder, tmp_path / "a.html", reference="raw").read_text()
+    assert "Beyond raw" in named
+    with pytest.raises(ValueError, match="none of the conditions"):
+        write_report(results, folder, tmp_path / "b.html", reference="rwa")
+
+
+def test_the_first_lines_say_what_was_gained_and_what_it_cost(page, results):
+    best = expected_rows(results, "all")["stem"]
+    said = page.text[page.text.index("stem has") :]
+    expected = [best["gen"]["value"], best["gen"]["low"], best["gen"]["high"], best["kept"]]
+    assert numbers(said)[:4] == pytest.approx(expected, abs=0.0051)
+    gained = re.search("Gained: (.*)\\.", page.text)
+    assert gained
+    assert f"in all {points(best['difference']['gen']['value'])}" in gained[1]
+    cost = re.search("Cost: (.*)\\.", page.text)
+    assert cost
+    assert "3.0 ms a step for the stem, beside 2.0 for the policy" in cost[1]
+
+
+def test_level_rows_are_both_named_and_none_is_bold(tmp_path):
+    results = make_results(tmp_path, TASKS[:1], CELLS[:2])
+    for record in results["records"]:
+        record["successes"] = [record["condition"] == "stem"] * 10
+    twin = [{**r, "condition": "twin"} for r in results["records"] if r["condition"] == "stem"]
+    described = [{**c, "name": "twin"} for c in results["conditions"] if c["name"] == "stem"]
+    results["records"] += twin
+    results["conditions"] += described
+    text = write_report(results, tmp_path).read_text()
+    assert "stem and twin are level at 100.0 %" in text
+    assert 'class="best"' not in text
+
+
+def test_coloured_is_what_excludes_zero(page, results, folder):
+    text = (folder / "report.html").read_text()
+    differences = [
+        (attributes.get("class"), numbers(ends))
+        for attributes, ends in zip(
+            (a for tag, a in page.tags if tag == "td" and "Beyond" in str(a.get("data-title"))),
+            re.findall(r'data-title="Beyond[^>]*>(?:reference|[^<]*<small>([^<]*))', text),
+            strict=True,
+        )
+        if ends
     ]
-    blocks = ["all", *TASKS]
-    assert len(tables) == len(blocks)
-    for block, (head, *lines) in zip(blocks, tables, strict=True):
-        rows = [row for row in results["summary"]["rows"] if row["task"] == block]
-        assert [line[0][0] for line in lines] == [row["condition"] for row in rows]
-        for row, line in zip(rows, lines, strict=True):
-            shown = dict(zip((title for (title,) in head), line, strict=True))
-            for group, title in (("train", "Train"), ("gen", "Gen"), ("all", "All")):
-                assert_shown(shown[title], row[group])
-            for cell in CELLS[1:]:
-                assert_shown(
-                    shown[cell], {**row["cells"][cell], "value": row["cells"][cell]["rate"]}
-                )
-            assert shown["trainings"] == ["2"]
+    assert {each for each, _ in differences} >= {"up", "down"}
+    for colour, (low, high) in differences:
+        if colour == "up":
+            assert low > 0
+        elif colour == "down":
+            assert high < 0
+        else:
+            assert low <= 0.01
+            assert high >= -0.01
 
 
-def test_all_differences_are_those_of_the_json(page, results):
-    tables = [t for t in page.tables if ["drop lighting-4"] in t[0]]
-    for block, (head, *lines) in zip(["all", *TASKS], tables, strict=True):
-        rows = [row for row in results["summary"]["rows"] if row["task"] == block]
-        for row, line in zip(rows, lines, strict=True):
-            shown = dict(zip((title for (title,) in head), line, strict=True))
-            for cell in CELLS[1:]:
-                assert_shown(shown[f"drop {cell}"], row["cells"][cell]["drop"])
-            if row["condition"] == "raw":
-                assert shown["Train"] == ["reference"]
-                continue
-            for group, title in (("train", "Train"), ("gen", "Gen"), ("all", "All")):
-                assert_shown(shown[title], row["difference"][group])
-
-
-def test_the_headline_names_the_best_condition_on_perturbed_scenes(page, results):
-    best = next(row for row in results["summary"]["rows"] if row["condition"] == "stem")
-    said = re.search(r"Highest on perturbed scenes: (.*?)\.\n", page.text)
-    assert said
-    expected = [best["gen"]["value"], best["gen"]["low"], best["gen"]["high"]]
-    assert said[1].startswith("stem,")
-    assert numbers(said[1])[:3] == pytest.approx(expected, abs=0.0051)
-    assert points(best["difference"]["gen"]["value"]) in said[1]
-
-
-def test_coloured_is_what_excludes_zero(small):
+def test_what_rows_are_and_how_long_they_were_trained_is_told(small, tmp_path):
     results, folder = copy.deepcopy(small[0]), small[1]
-    rows = [row for row in results["summary"]["rows"] if row["difference"]]
-    for row, (low, high) in zip(rows, [(0.01, 0.2), (-0.2, -0.01)], strict=True):
-        for group in row["difference"]:
-            row["difference"][group] = {"value": (low + high) / 2, "low": low, "high": high}
-    text = write_report(results, folder).read_text()
-    assert text.count('<td class="up">+10.5<small>+1 to +20</small>') == 3
-    assert text.count('<td class="down">−10.5<small>−20 to −1</small>') == 3
+    results["about"] = {
+        "raw": {"means": "Learns from raw frames.", "literature": True, "training": "10 epochs"},
+        "stem": {"control": "raw", "group": BEYOND, "training": "20 epochs"},
+    }
+    path = write_report(results, folder, tmp_path / "a.html")
+    page = Page(path.read_text())
+    assert "Learns from raw frames. Trained on 10 epochs." in page.text
+    assert "Its control is raw. Trained on 20 epochs." in page.text
+    assert "trained for different numbers of steps" in page.text
+    assert "trained on 20 epochs, where" in page.text
+    rows = shown_rows(next(t for t in tables_of(page, "row") if ["Gap closed"] in t[0]))
+    assert rows["stem"]["Beyond its control"][-1] == "raw"
+    assert "points beyond raw, the best single augmentation of the literature" in page.text
+
+
+def test_a_curve_is_drawn_where_a_factor_has_two_severities(small):
+    rows = compare(current_format(small[0]))["rows"]
+    assert plot_severities(rows, CELLS[:2]) is None
+    rows = [{**row, "cells": {**row["cells"], "lighting-1": row["cells"]["clean"]}} for row in rows]
+    drawn = plot_severities(rows, ["clean", "lighting-1", "lighting-4"])
+    assert drawn
+    assert ElementTree.fromstring(drawn) is not None
+
+
+def test_a_clip_lies_in_the_page(small, tmp_path):
+    results, folder = copy.deepcopy(small[0]), small[1]
+    (folder / "clip.webm").write_bytes(b"film")
+    sides = {
+        side: {"condition": name, "success": name == "stem"}
+        for side, name in (("left", "raw"), ("right", "stem"))
+    }
+    clip = {
+        "task": "Lift",
+        "cell": "texture-4",
+        "seed": 7,
+        "size": 84,
+        "path": "clip.webm",
+        **sides,
+    }
+    text = write_report({**results, "clips": [clip]}, folder, tmp_path / "a.html").read_text()
+    assert f'src="data:video/webm;base64,{base64.b64encode(b"film").decode()}"' in text
+    assert "Left: raw, which fails; right: stem, which succeeds." in text
+    assert faults(text) == []
+    with pytest.raises(FileNotFoundError, match="no clip at"):
+        write_report({**results, "clips": [{**clip, "path": "gone.webm"}]}, folder)
 
 
 def test_every_frame_lies_in_the_page(page, results, folder):
@@ -262,20 +308,21 @@ def test_the_same_results_give_the_same_file(small, tmp_path):
 def test_a_clean_cell_alone_and_no_frames_are_enough(tmp_path):
     results = make_results(tmp_path, tasks=TASKS[:1], cells=CELLS[:1], conditions={"raw": 0.5})
     page = Page(write_report({**results, "frames": []}, tmp_path).read_text())
-    head, line = page.tables[0]
-    assert [title for (title,) in head] == ["condition", "Train", "Gen", "All", "trainings"]
-    assert line[2] == ["–"]
+    shown = shown_rows(page.tables[0])
+    assert shown["raw"]["Perturbed"] == ["–"]
+    assert shown["raw"]["Trainings"] == ["2"]
     assert not page.images("image/png")
-    assert "Highest" not in page.text
+    assert "Gained" not in page.text
 
 
-def test_a_condition_without_a_pair_has_no_difference(small):
-    results, folder = copy.deepcopy(small[0]), small[1]
-    for row in results["summary"]["rows"]:
-        row["difference"] = None
-    page = Page(write_report(results, folder).read_text())
-    lines = next(t for t in page.tables if ["drop lighting-4"] in t[0])[2:]
-    assert all(line[1:4] == [["–"]] * 3 for line in lines)
+def test_a_condition_without_a_pair_has_no_difference(small, tmp_path):
+    results = copy.deepcopy(small[0])
+    for record in results["records"]:
+        if record["condition"] == "raw":
+            record["training_seed"] += 5
+    page = Page(write_report(results, small[1], tmp_path / "a.html").read_text())
+    shown = shown_rows(page.tables[0])
+    assert shown["raw"]["Beyond stem <i>&$a_b$ -- x"] == ["–"]
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -1,175 +1,16 @@
 import dataclasses
 import json
-from statistics import NormalDist
 
 import numpy as np
 import pytest
 import scipy.stats
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from stemob_wrappers.evaluation.results import Record
-from stemob_wrappers.report.statistics import (
-    bootstrap,
-    paired_bootstrap,
-    summarise,
-    wilson_interval,
-)
+from stemob_wrappers.report.intervals import difference_interval, rate_interval
+from stemob_wrappers.report.statistics import summarise
 
 EPISODES = 20
 CELLS = ("clean", "lighting-4", "texture-4")
-
-
-# --- one rate ------------------------------------------------------------------------------------
-
-
-@settings(max_examples=100, deadline=None)
-@given(episodes=st.integers(1, 400), share=st.floats(0, 1), confidence=st.sampled_from([0.8, 0.95]))
-def test_at_both_ends_the_rate_is_as_unlikely_as_the_confidence_says(episodes, share, confidence):
-    """Wilson's score interval holds the rates p that lie within z sqrt(p (1 - p) / n)."""
-    successes = round(share * episodes)
-    found = wilson_interval(successes, episodes, confidence)
-    assert found.value == successes / episodes
-    assert 0 <= found.low <= found.value <= found.high <= 1
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    for end in (found.low, found.high):
-        spread = z * (end * (1 - end) / episodes) ** 0.5
-        # No rate lies beyond 0 and 1, where the spread is nothing.
-        assert abs(found.value - end) == pytest.approx(spread, abs=1e-9)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ((1, 0), "at least one episode and 0 to that many successes, received 1 of 0"),
-        ((0, 0), "received 0 of 0"),
-        ((3, 2), "received 3 of 2"),
-        ((-1, 2), "received -1 of 2"),
-        ((1, 2, 1.0), "between 0 and 1, received 1.0"),
-        ((1, 2, 95), "between 0 and 1, received 95"),
-    ],
-)
-def test_impossible_counts_are_refused(arguments, said):
-    with pytest.raises(ValueError, match=said):
-        wilson_interval(*arguments)
-
-
-# --- bootstrap -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("share", [0.2, 0.5])
-def test_one_level_of_pairs_is_scipys_bootstrap(share):
-    rng = np.random.default_rng(0)
-    a, b = rng.random(40) < 0.8, rng.random(40) < share
-
-    def difference(x, y, axis):
-        return x.mean(axis=axis) - y.mean(axis=axis)
-
-    expected = scipy.stats.bootstrap(
-        (a.astype(float), b.astype(float)),
-        difference,
-        paired=True,
-        vectorized=True,
-        n_resamples=40_000,
-        method="percentile",
-        rng=1,
-    ).confidence_interval
-    found = paired_bootstrap({"t": a[None]}, {"t": b[None]}, resamples=40_000)
-    assert found.value == pytest.approx(a.mean() - b.mean())
-    # A bound moves in steps of one episode, 1 / 40, as the draws differ.
-    assert found.low == pytest.approx(expected.low, abs=0.026)
-    assert found.high == pytest.approx(expected.high, abs=0.026)
-
-
-def test_continuous_scores_agree_with_scipy_closely():
-    scores = np.random.default_rng(3).normal(size=60)
-    expected = scipy.stats.bootstrap(
-        (scores,), np.mean, n_resamples=60_000, method="percentile", confidence_level=0.9, rng=1
-    ).confidence_interval
-    found = bootstrap({"t": scores[None]}, resamples=60_000, confidence=0.9)
-    assert found[1:] == pytest.approx((expected.low, expected.high), abs=0.006)
-
-
-def test_pairs_stay_together():
-    """What moves both conditions of a pair alike is no uncertainty of their difference."""
-    luck = (np.random.default_rng(0).random((1, 30)) < 0.5).astype(float)
-    together = paired_bootstrap({"t": luck + 0.25}, {"t": luck})
-    assert together == pytest.approx((0.25, 0.25, 0.25))
-    apart = paired_bootstrap({"t": np.roll(luck, 1) + 0.25}, {"t": luck})
-    assert apart.value == pytest.approx(0.25)
-    assert apart.high - apart.low > 0.3
-
-
-@pytest.mark.parametrize("level", ["tasks", "training seeds", "episodes"])
-def test_every_level_is_resampled(level):
-    """All that differs is one level; its spread alone makes the interval."""
-    values = np.random.default_rng(1).normal(size=6)
-    tables = {
-        "tasks": {str(i): np.full((2, 5), value) for i, value in enumerate(values)},
-        "training seeds": {"t": np.repeat(values[:, None], 5, axis=1)},
-        "episodes": {"t": np.repeat(values[None], 5, axis=0)},
-    }
-    found = bootstrap(tables[level], resamples=40_000)
-    alone = scipy.stats.bootstrap(
-        (values,), np.mean, n_resamples=40_000, method="percentile", rng=1
-    ).confidence_interval
-    assert found.value == pytest.approx(values.mean())
-    assert found[1:] == pytest.approx((alone.low, alone.high), abs=0.03)
-
-
-def test_levels_add_up_as_a_plain_loop_says():
-    rng = np.random.default_rng(5)
-    tables = {"lift": rng.random((3, 12)), "stack": rng.random((2, 8)) / 2}
-    found = bootstrap(tables, resamples=20_000)
-    means = []
-    for _ in range(4000):
-        drawn = []
-        for task in rng.choice(list(tables), size=2):
-            rows, columns = (rng.integers(n, size=n) for n in tables[task].shape)
-            drawn.append(tables[task][np.ix_(rows, columns)].mean())
-        means.append(np.mean(drawn))
-    assert found.value == pytest.approx((tables["lift"].mean() + tables["stack"].mean()) / 2)
-    assert found[1:] == pytest.approx(tuple(np.percentile(means, [2.5, 97.5])), abs=0.015)
-
-
-def test_draws_are_repeatable_and_confidence_widens():
-    scores = {"t": np.random.default_rng(0).random((2, 10))}
-    assert bootstrap(scores, seed=1) == bootstrap(scores, seed=1)
-    assert bootstrap(scores, seed=1) != bootstrap(scores, seed=2)
-    narrow, wide = (bootstrap(scores, confidence=c) for c in (0.5, 0.99))
-    assert wide.low < narrow.low < narrow.value < narrow.high < wide.high
-
-
-def test_the_interval_holds_the_truth_about_as_often_as_it_says():
-    rng = np.random.default_rng(0)
-    held = []
-    for _ in range(300):
-        a, b = rng.random((2, 1, 50)) < np.array([0.8, 0.5])[:, None, None]
-        found = paired_bootstrap({"t": a}, {"t": b}, resamples=400)
-        held.append(found.low <= 0.3 <= found.high)
-    assert 0.9 <= np.mean(held) <= 0.98
-
-
-@pytest.mark.parametrize(
-    ("a", "b"),
-    [
-        ({"t": np.zeros((1, 3))}, {"u": np.zeros((1, 3))}),
-        ({"t": np.zeros((1, 3))}, {"t": np.zeros((1, 4))}),
-        ({"t": np.zeros((1, 3))}, {"t": np.zeros((2, 3))}),
-    ],
-)
-def test_what_is_not_paired_is_refused(a, b):
-    with pytest.raises(ValueError, match="pairs need equal tasks, training seeds and episodes"):
-        paired_bootstrap(a, b)
-
-
-@pytest.mark.parametrize("scores", [{}, {"t": np.zeros((0, 3))}, {"t": np.zeros(3)}])
-def test_scores_need_two_axes_and_an_entry(scores):
-    with pytest.raises(ValueError, match=r"need scores \[training seeds, episodes\]"):
-        bootstrap(scores)
-
-
-# --- summaries -----------------------------------------------------------------------------------
 
 
 def record(condition, cell, successes, task="lift", training_seed=0, **changes):
@@ -211,8 +52,11 @@ def test_train_gen_and_all_are_those_of_the_paper():
     assert raw["cells"]["clean"]["drop"] is None
     assert raw["cells"]["lighting-4"]["drop"]["value"] == pytest.approx(0.7)
     assert raw["difference"] is None
-    differences = {name: part["value"] for name, part in stem["difference"].items()}
+    differences = {name: stem["difference"][name]["value"] for name in ("train", "gen", "all")}
     assert differences == pytest.approx({"train": -0.1, "gen": 0.3, "all": 0.5 / 3})
+    assert stem["difference"]["cells"]["lighting-4"]["value"] == pytest.approx(0.5)
+    assert raw["drop"]["value"] == pytest.approx(0.6)
+    assert raw["kept"] == pytest.approx(0.3 / 0.9)
     for cell in CELLS:
         expected = scipy.stats.binomtest(rates["stem"][CELLS.index(cell)], EPISODES)
         interval = expected.proportion_ci(method="wilson")
@@ -228,11 +72,11 @@ def test_intervals_are_those_of_the_episodes_mean_over_the_cells():
     raw, stem = rows_of(summary).values()
     gen = {"raw": (first(4) + 0 + first(8)) / 2, "stem": (first(14) + 0 + first(10)) / 2}
     options = {"resamples": 2000, "seed": 5}
-    expected = bootstrap({"lift": gen["raw"][None]}, **options)
+    expected = rate_interval({"lift": gen["raw"][None]}, **options)
     assert tuple(raw["gen"].values()) == pytest.approx(expected)
-    expected = paired_bootstrap({"l": gen["stem"][None]}, {"l": gen["raw"][None]}, **options)
+    expected = difference_interval({"l": gen["stem"][None]}, {"l": gen["raw"][None]}, **options)
     assert tuple(stem["difference"]["gen"].values()) == pytest.approx(expected)
-    expected = paired_bootstrap({"l": first(18)[None]}, {"l": first(4)[None]}, **options)
+    expected = difference_interval({"l": first(18)[None]}, {"l": first(4)[None]}, **options)
     assert tuple(raw["cells"]["lighting-4"]["drop"].values()) == pytest.approx(expected)
 
 
@@ -254,6 +98,7 @@ def test_several_tasks_have_a_mean_and_rows_of_their_own():
     assert raw["gen"]["value"] == pytest.approx((0.25 + 0.1) / 2)
     assert raw["cells"]["clean"]["episodes"] == 3 * EPISODES
     assert raw["training_seeds"] == [0, 1]
+    assert raw["trainings"] == 3
     for row in summary["rows"]:
         for cell in CELLS[1:]:
             drop = row["cells"]["clean"]["rate"] - row["cells"][cell]["rate"]
@@ -271,6 +116,21 @@ def test_differences_are_taken_over_the_training_seeds_that_both_have():
     rows = rows_of(summarise(records, reference="raw"))
     assert rows["stem"]["difference"]["gen"]["value"] == pytest.approx(0.5)
     assert rows["other"]["difference"] is None
+
+
+def test_a_condition_is_compared_with_its_own_control():
+    rates = {"raw": (20, 0, 0), "augmented": (20, 8, 8), "stem": (20, 14, 14)}
+    rates |= {"failing": (0, 0, 0)}
+    against = {"control": {"stem": "augmented", "augmented": "raw"}, "same": {"stem": "stem"}}
+    rows = rows_of(summarise(some_records(rates), reference="raw", against=against))
+    assert list(rows["stem"]["against"]) == ["control"]
+    found = rows["stem"]["against"]["control"]
+    assert found["condition"] == "augmented"
+    assert found["gen"]["value"] == pytest.approx(0.3)
+    assert found["cells"]["clean"]["value"] == 0
+    assert rows["augmented"]["against"]["control"]["gen"] == rows["augmented"]["difference"]["gen"]
+    assert rows["raw"]["against"] == {}
+    assert rows["failing"]["kept"] is None
 
 
 def test_milliseconds_are_means_over_steps():

@@ -134,6 +134,8 @@ class _Copy:
             if path in self.left_out:
                 continue
             link = source.get(name, getlink=True)
+            if link is None:
+                raise KeyError(f"{source.name} lists {name!r}, which is not there")
             is_link = not isinstance(link, h5py.HardLink)
             if is_link and not follow_all and path not in self.followed:
                 target[name] = link
@@ -152,6 +154,12 @@ class _Copy:
 
 
 def _copy_object(source: Any, target: h5py.Group, name: str) -> None:
+    if isinstance(source, h5py.Datatype):
+        # Not by the library, which crashes on some that damage has made of data sets.
+        copied = source.id.copy()
+        copied.commit(target.id, name.encode())
+        copy_attributes(source, h5py.Datatype(copied))
+        return
     if is_plain(source):
         h5py.h5o.copy(source.id, b".", target.id, name.encode())
         return

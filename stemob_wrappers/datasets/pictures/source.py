@@ -52,6 +52,7 @@ class PicturesSource:
     max_pixels: int = MAX_PIXELS
 
     part_suffix = ""
+    has_shards = True
 
     def items(self) -> list[Item]:
         """A part per image or video and draw.

@@ -24,10 +24,9 @@ VIDEO_TOLERANCE = 2.0  # grey levels on average: what an encoder makes of such a
 
 
 def compare_pictures(
-    source: Path, target: Path, made_by: dict[str, Any], stems: Stems
+    reader: PicturesSource, target: Path, made_by: dict[str, Any], stems: Stems
 ) -> list[str]:
     """Return what is wrong with a converted folder or video."""
-    reader = PicturesSource(source, made_by["draws"], **made_by["selection"])
     items = reader.items()
     if "shard" in made_by:
         items = items[made_by["shard"]["index"] :: made_by["shard"]["count"]]

@@ -211,7 +211,9 @@ def _elsewhere(demo: h5py.Group) -> list[tuple[str, h5py.Dataset]]:
     """Images of a demo beside its observations."""
     found: list[tuple[str, h5py.Dataset]] = []
 
-    def look(path: str, item: Any) -> None:
+    def look(path: str | bytes, item: Any) -> None:
+        if isinstance(path, bytes):  # no UTF-8
+            path = path.decode(errors="backslashreplace")
         is_image = isinstance(item, h5py.Dataset) and item.dtype == np.uint8
         if is_image and path.split("/", 1)[0] not in GROUPS and why_no_image(item) == "":
             found.append((path, item))

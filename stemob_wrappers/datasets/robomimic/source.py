@@ -7,6 +7,7 @@ goes on with the parts that it finds, and workers and shards are no special case
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -40,6 +41,7 @@ from stemob_wrappers.datasets.robomimic.images import (
 )
 from stemob_wrappers.datasets.robomimic.survey import Survey, survey_demos
 from stemob_wrappers.datasets.stems import CorruptSourceError, Item, Stems, file_stamp
+from stemob_wrappers.made_by import open_hdf5
 from stemob_wrappers.stem.frames import FrameLayout
 from stemob_wrappers.stem.provenance import write_attributes
 
@@ -76,10 +78,11 @@ class RobomimicSource:
     draws: int = 1
 
     part_suffix = ".hdf5"
+    has_shards = True
 
     def items(self) -> list[Item]:
         """The demos of the result: those of the source first, then those of the other draws."""
-        with h5py.File(self.path, "r") as file:
+        with self._opened() as file:
             demos = self._selected(file)
             last = max(map(demo_number, demo_names(file)))
         self._check_keys()
@@ -121,7 +124,7 @@ class RobomimicSource:
 
     def is_whole(self) -> bool:
         """Whether the result has just the demos of the source."""
-        with h5py.File(self.path, "r") as file:
+        with self._opened() as file:
             return self.draws == 1 and len(self._selected(file)) == len(demo_names(file))
 
     def count(self, item: Item) -> int:
@@ -135,7 +138,7 @@ class RobomimicSource:
 
     @cached_property
     def _survey(self) -> Survey:
-        with h5py.File(self.path, "r") as file:
+        with self._opened() as file:
             demos = dict.fromkeys(self._selected(file), file["data"])
             return survey_demos(demos, self.path, self.keys)
 
@@ -151,9 +154,12 @@ class RobomimicSource:
         stems.begin()
         with h5py.File(self.path, "r") as source, new_file(part) as (target, check):
             images = self.images(source, item.source)
-            made: dict[str, h5py.Dataset] = {
-                path: create_like(image, target, path) for path, (image, _) in images.items()
-            }
+            try:
+                made: dict[str, h5py.Dataset] = {
+                    path: create_like(image, target, path) for path, (image, _) in images.items()
+                }
+            except UNREADABLE as error:
+                raise CorruptSourceError(f"cannot be read ({error})") from error
             for paths in same_frames(images).values():
                 block = stems.batch_size // images[paths[0]][1].count or 1
                 length = max(images[path][0].shape[0] for path in paths)
@@ -174,7 +180,7 @@ class RobomimicSource:
     ) -> list[str]:
         """Write the target of the source's untouched data and the parts; return failed items."""
         failed = []
-        with h5py.File(self.path, "r") as source, new_file(target) as (file, check):
+        with self._opened() as source, new_file(target) as (file, check):
             source_data: Any = source["data"]
             data = create_group_like(source_data, file, "data")
             for item in items:
@@ -234,6 +240,22 @@ class RobomimicSource:
         if item.draw:
             group.attrs[SOURCE_ATTRIBUTE] = item.source
             group.attrs[DRAW_ATTRIBUTE] = item.draw
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[h5py.File]:
+        """Open the source; what HDF5 raises of damage outside the demos is an OSError with a name.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        with open_hdf5(self.path) as file:
+            try:
+                yield file
+            except (KeyError, RuntimeError) as error:
+                raise OSError(
+                    f"{self.path} is damaged outside its demos ({error}); restore it, or copy its "
+                    "demos to a new file"
+                ) from error
 
     def _selected(self, file: h5py.File) -> list[str]:
         demos = demo_names(file)

@@ -30,23 +30,16 @@ SAMPLED_FRAMES = 4  # a trajectory and image
 TOLERANCE = 1  # grey levels: batches of other sizes round differently
 
 
-def compare_files(source: Path, target: Path, made_by: dict[str, Any], stems: Stems) -> list[str]:
+def compare_files(
+    reader: RobomimicSource, target: Path, made_by: dict[str, Any], stems: Stems
+) -> list[str]:
     """Return what is wrong with a converted file."""
-    selection = made_by["selection"]
-    keys = selection["keys"]
-    reader = RobomimicSource(
-        source,
-        keys=None if keys is None else tuple(keys),
-        filter_key=selection["filter_key"],
-        num_trajs=selection["num_trajs"],
-        draws=made_by["draws"],
-    )
     items = reader.items()
     is_shard = "shard" in made_by
     if is_shard:
         items = items[made_by["shard"]["index"] :: made_by["shard"]["count"]]
     problems: list[str] = []
-    with h5py.File(source, "r") as before, h5py.File(target, "r") as after:
+    with h5py.File(reader.path, "r") as before, h5py.File(target, "r") as after:
         demos = demo_names(after)
         as_it_was = is_shard or (reader.is_whole() and len(demos) == len(items))
         try:

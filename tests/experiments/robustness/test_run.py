@@ -85,7 +85,12 @@ def test_the_whole_in_little(tmp_path, monkeypatch):
     steps = 8 // content["settings"]["chunk"]
     assert all(record["lengths"] == [steps] for record in content["records"])
     assert content["benchmark"]["backbone_knew_task"] == {"Lift": True}
-    assert len(content["benchmark"]["beyond_best_without_stem"]["gen"]) == 5
+    assert set(content["about"]) == set(names)
+    assert content["about"]["embedded"]["control"] == "raw"
+    assert content["about"]["random_conv"]["literature"]
+    plain = ("raw", "random_conv", "random appearance")
+    assert content["summary"]["reference"] == content["reference"]
+    assert content["reference"] in plain
     page = (tmp_path / "results" / "robustness-miniature.html").read_text()
     assert all(name in page for name in names)
     assert str(tmp_path) not in json.dumps(content)

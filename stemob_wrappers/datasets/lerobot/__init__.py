@@ -1,0 +1,1 @@
+"""LeRobot data sets, version 3: a folder of parquet tables and videos that many episodes share."""

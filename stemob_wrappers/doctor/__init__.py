@@ -1,0 +1,1 @@
+"""What is wrong with demonstrations: their states rendered again, beside the frames stored."""
