@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tiny_models  # noqa: F401 - with what it imports
 import torch
+from stemob_wrappers.training.codec import TrainConfig, write_backbone
 from torch import nn
 
 from stemob_wrappers.backbones.load import load_backbone
@@ -24,7 +25,6 @@ from stemob_wrappers.evaluation.results import CellFiles, Record, write_csv
 from stemob_wrappers.pictures import read_image, write_image
 from stemob_wrappers.renders.files import Scene, load_scene, write_scene
 from stemob_wrappers.report.contact_sheet import write_contact_sheet
-from stemob_wrappers.training.codec import TrainConfig, write_backbone
 from stemob_wrappers.training.loop import CHECKPOINT_FILE, Run, _load_checkpoint, _save_checkpoint
 from stemob_wrappers.videos import read_video, write_video
 from stemob_wrappers.work import write_text

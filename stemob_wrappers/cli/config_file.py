@@ -84,8 +84,9 @@ def _read(ctx: typer.Context, path: Path | None) -> Path | None:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise typer.BadParameter(f"{path} cannot be read as YAML: {error}") from error
     options = _options(ctx)
-    if not isinstance(settings, dict) or (unknown := sorted(set(settings) - set(options))):
-        found = f"the options {unknown}" if isinstance(settings, dict) else "no options"
+    unknown = sorted(set(settings) - set(options)) if isinstance(settings, dict) else None
+    if unknown or unknown is None:
+        found = f"the options {unknown}" if unknown else "no options"
         raise typer.BadParameter(
             f"{path} holds {found}; '{ctx.info_name}' takes {', '.join(sorted(options))}"
         )
@@ -95,7 +96,7 @@ def _read(ctx: typer.Context, path: Path | None) -> Path | None:
 
 def _given(ctx: typer.Context) -> dict[str, Any]:
     """The options that the command line or a config file set, as YAML has them."""
-    given = {}
+    given: dict[str, Any] = {}
     for name, parameter in _options(ctx).items():
         source = ctx.get_parameter_source(str(parameter.name))
         if source is not None and source.name in {"COMMANDLINE", "DEFAULT_MAP"}:

@@ -1,4 +1,4 @@
-"""From renders or recorded frames to a backbone: render, train codec and denoiser, write the card."""
+"""From renders or recorded frames to a backbone: render, train, write the card."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from stemob_wrappers.stem.pipeline import StemPipeline
 STEMOB = Path(sys.executable).parent / "stemob"
 NO_CUDA = "cuda:9" if torch.cuda.is_available() else "cuda"
 EVALUATE = ("--env", "HalfCheetah-v5", "--policy", "policy.py:act", "--out", "e", "--episodes", 1)
-TRAIN = ("--out", "tb", "--scenes", "sc", "--num-scenes", 2)
+TRAIN = ("--out", "tb", "--views", "sc", "--num-scenes", 2)
 
 # By command, what it cannot do, and a word of the line that says so.
 BAD: dict[str, list[tuple[tuple[Any, ...], str]]] = {
@@ -121,11 +121,13 @@ BAD: dict[str, list[tuple[tuple[Any, ...], str]]] = {
     ],
     "report": [(("empty",), "run the evaluation"), (("gone",), "no gone")],
     "train-backbone": [
-        ((*TRAIN, "--device", "foo"), "'foo'"),
         ((*TRAIN, "--steps", 0), "--steps"),
         ((*TRAIN, "--workers", 0), "--workers"),
         ((*TRAIN, "--env", "Nope-v0"), "Nope"),
-        ((*TRAIN, "--decoder-steps", 5), "canonical"),
+        ((*TRAIN, "--target", "nothing"), "foreground"),
+        ((*TRAIN, "--env", "HalfCheetah-v5", "--frames", "empty"), "on an env or on recorded"),
+        ((*TRAIN, "--frames", "empty"), "holds 0 images"),
+        ((*TRAIN, "--look-scale", 9), "look_scale"),
     ],
     "bench": [
         (("Nope-v0",), "Nope"),

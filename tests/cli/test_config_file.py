@@ -71,7 +71,7 @@ def test_the_module_is_the_command() -> None:
 
 def test_verbose_says_what_runs(photo: str, tmp_path: Path) -> None:
     for flag, said in (("-v", True), ("-q", False)):
-        told = [sys.executable, "-m", "stemob_wrappers", flag, "invert", photo, f"{flag}.png"]
+        told = [sys.executable, "-m", "stemob_wrappers", flag, "invert", photo, f"out{flag}.png"]
         run = subprocess.run(told, capture_output=True, text=True, cwd=tmp_path)
         assert run.returncode == 0
         assert ("fingerprint" in run.stdout + run.stderr) == said

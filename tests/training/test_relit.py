@@ -13,10 +13,8 @@ from safetensors.torch import load_file
 from stemob_wrappers.backbones.card import psnr
 from stemob_wrappers.backbones.load import load_backbone
 from stemob_wrappers.config import StemConfig
-from stemob_wrappers.renders import env_views
 from stemob_wrappers.renders.views import ViewsPlan, write_views
 from stemob_wrappers.stem.pipeline import StemPipeline
-from stemob_wrappers.training import relit_recipe
 from stemob_wrappers.training.loop import LOG_FILE
 from stemob_wrappers.training.relit import (
     RelitConfig,
@@ -29,7 +27,9 @@ from stemob_wrappers.training.repaint import Repainter
 from stemob_wrappers.training.synthesis import TextureBank
 from stemob_wrappers.training.view_crops import ViewSource
 
-MINIATURE = RelitConfig(steps=4, batch_size=4, targets=("nominal", "roles"))
+MINIATURE = RelitConfig(
+    steps=4, batch_size=4, targets=("nominal", "roles"), context_blocks=1, deep_blocks=1
+)
 
 
 @pytest.fixture(scope="module")
@@ -135,37 +135,27 @@ def test_a_frozen_encoder_stays(views: Path, tmp_path: Path) -> None:
     assert all(torch.equal(v, after[k]) for k, v in before.items())
 
 
-def test_one_command_makes_a_backbone_for_every_method(
-    views: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_looks_drawn_ahead_give_the_same_weights(
+    views: Path, tmp_path: Path, trained: Path
 ) -> None:
-    monkeypatch.setattr(relit_recipe, "SIZES", (32,))
-    monkeypatch.setattr(
-        relit_recipe, "held_out_frames", lambda folder, size: np.zeros((1, 2, size, size, 3), "u1")
-    )
-    out = tmp_path / "run"
-    settings = ["--steps", "2", "--batch-size", "4", "--denoiser-steps", "2", "--targets", "roles"]
-    places = ["--views", str(views), "--num-scenes", "0", "--out", str(out)]
-    relit_recipe.main([*places, *settings])
-    card = (out / "roles" / "README.md").read_text()
-    assert "4 views at 128 px of 1 rendered MuJoCo scenes" in card
-    assert "draws objects in the plain colour that they are seen in" in card
-    frames = np.zeros((2, 32, 32, 3), np.uint8)
-    for method in ("ddpm", "ddim"):
-        config = StemConfig(backbone=str(out / "roles"), method=method)
-        assert StemPipeline(config, cache=False)(frames).shape == frames.shape
+    train_on_views([views], tmp_path, MINIATURE, workers=1)
+    wanted = weights_of(trained / "roles")
+    assert all(torch.equal(v, wanted[k]) for k, v in weights_of(tmp_path / "roles").items())
 
 
-def test_a_users_env_is_rendered_and_trained_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(relit_recipe, "SIZES", ())
-    monkeypatch.setattr(env_views, "VIEWS", 2)
-    config = replace(MINIATURE, steps=1, targets=("roles",))
-    views, out = tmp_path / "views", tmp_path / "run"
-    relit_recipe.make_relit_backbone(
-        out, views, config, env_id="HalfCheetah-v5", num_scenes=1, denoiser_steps=0
+def test_new_blocks_begin_as_nothing() -> None:
+    images = torch.rand(1, 3, 32, 32)
+    old, new = (
+        first_networks(replace(MINIATURE, context_blocks=n, deep_blocks=2 * n)) for n in (0, 1)
     )
-    assert len(list(views.iterdir())) == 1
-    frames = np.zeros((2, 32, 32, 3), np.uint8)
-    config = StemConfig(backbone=str(out / "roles"))
-    assert StemPipeline(config, cache=False)(frames).shape == frames.shape
+    with torch.inference_mode():
+        pictures = [
+            n.plain.eval().decode_with(n.canonical.eval(), n.plain.encode(images), 0.9)
+            for n in (old, new)
+        ]
+    torch.testing.assert_close(*pictures)
+
+
+def test_networks_of_other_widths_are_no_start(trained: Path) -> None:
+    with pytest.raises(ValueError, match="at most as many blocks"):
+        first_networks(replace(MINIATURE, start=str(trained / "roles"), context_blocks=0))

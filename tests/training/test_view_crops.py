@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from stemob_wrappers.renders.views import ROLES, ViewsPlan, write_views
-from stemob_wrappers.training.view_crops import CROP, SKY, ViewSource, mirrored
+from stemob_wrappers.training.view_crops import CROP, SIZES, SKY, ViewSource, mirrored
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,9 @@ def test_crops_are_whole_and_consistent(folder: Path) -> None:
     source = ViewSource(folder)
     for seed in range(6):
         crops = source.draw(np.random.default_rng(seed), 4)
-        assert crops.nominal.shape == (4, CROP, CROP, 3)
+        size = crops.nominal.shape[1]
+        assert crops.nominal.shape == (4, size, size, 3)
+        assert size in {min(CROP, s) for s in SIZES}
         assert crops.geoms.max() < crops.roles.shape[1]
         sky = crops.of_pixels(crops.roles) == SKY
         assert torch.equal(sky, crops.geoms == crops.roles.shape[1] - 1)
