@@ -29,7 +29,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from stemob_wrappers import StemConfig, StemPipeline
 from stemob_wrappers.backbones.codecs import wrap_autoencoder
-from stemob_wrappers.backbones.families import PromptedDenoiser
+from stemob_wrappers.backbones.families.stable_diffusion import PromptedDenoiser
 from stemob_wrappers.backbones.load import Backbone
 from stemob_wrappers.backbones.networks import StemAutoencoder
 from stemob_wrappers.diffusion.schedule import SD_SCHEDULE, NoiseSchedule

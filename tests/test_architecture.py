@@ -21,6 +21,7 @@ SHARED_NAMES = {
     "invert": "a file of cli/ is named after its command",
     "loop": "the optimiser's loop: of backbones, of the experiments' policies",
     "robosuite": "an adapter is named after its library: as envs, as scenes to render",
+    "sheet": "a page of pictures side by side: of any study, of the doctor",
     "source": "one for each data format",
     "verify": "one for each data format, and what they share",
 }

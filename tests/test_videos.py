@@ -169,7 +169,7 @@ def test_what_is_no_video_is_one_clear_error(tmp_path):
     with pytest.raises(ValueError, match="no frame to write"):
         write_video(tmp_path / "a.mp4", [], fps=10)
     with pytest.raises(ValueError, match=r"cannot be written; use \.mp4"):
-        write_video(tmp_path / "a.webm", [RED], fps=10)
+        write_video(tmp_path / "a.gif", [RED], fps=10)
     with pytest.raises(ValueError, match="of one size"):
         write_video(tmp_path / "a.mp4", [RED, RED[:8]], fps=10)
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]

@@ -25,9 +25,9 @@ SCHEDULER_FILE = "scheduler_config.json"
 CLASS_NAME = "StemBackbone"
 EMBEDDED = {
     "embedded": "embedded-v2",
-    "embedded-canonical": "embedded-canonical-v3",
+    "embedded-canonical": "embedded-canonical-v4",
     "embedded-v2": "embedded-v2",
-    "embedded-canonical-v3": "embedded-canonical-v3",
+    "embedded-canonical-v4": "embedded-canonical-v4",
 }
 
 

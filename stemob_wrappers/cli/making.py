@@ -40,7 +40,7 @@ def train_backbone(
         typer.Option(min=0, help="Optimiser steps of the denoiser, for the DDIM methods; 0: none."),
     ] = 400,
     look_scale: Annotated[
-        float, typer.Option(help="How loud looks are in the latents: 0.03 to 1.")
+        float, typer.Option(min=0.01, max=1, help="How loud looks are in the latents.")
     ] = 0.5,
     start: Annotated[
         str, typer.Option(help="Canonical backbone to go on from, a name or a folder.")

@@ -9,6 +9,7 @@ from typing import Any
 from stemob_wrappers.datasets.lerobot.layout import is_lerobot
 from stemob_wrappers.datasets.minari.metadata import MAIN_FILE, is_minari
 from stemob_wrappers.datasets.stems import Stems
+from stemob_wrappers.extras import needs
 from stemob_wrappers.made_by import is_converted, is_hdf5
 
 Compare = Callable[[Any, Path, dict[str, Any], Stems], list[str]]
@@ -120,12 +121,9 @@ def _reader(kind: str, source: Path, options: dict[str, Any]) -> Any:
 
 
 def _check_hdf5(path: Path) -> None:
-    try:
+    with needs("datasets", "an HDF5 data set"):
         import h5py
-    except ImportError as error:
-        raise ImportError(
-            "HDF5 data sets need h5py: pip install 'stemob_wrappers[datasets]'"
-        ) from error
+
     try:
         h5py.File(path, "r").close()
     except OSError as error:

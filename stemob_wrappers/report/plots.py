@@ -129,7 +129,8 @@ def plot_severities(rows: Sequence[Row], cells: Sequence[str]) -> bytes | None:
     if not factors:
         return None
     with _style():
-        from matplotlib.figure import Figure
+        with needs("report"):
+            from matplotlib.figure import Figure
 
         figure = Figure(figsize=(11.6, 3.4 + 0.2 * len(rows)), layout="constrained")
         panels = figure.subplots(1, len(factors), sharey=True, squeeze=False)[0]

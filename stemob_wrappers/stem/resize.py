@@ -89,7 +89,7 @@ def average_areas(frame: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np
 
     Example:
         >>> average_areas(np.arange(24, dtype=np.uint8).reshape(2, 4, 3), (1, 2))[0].tolist()
-        [[8, 9, 10], [14, 15, 16]]
+        [[8, 8, 10], [14, 14, 16]]
     """
     height, width = frame.shape[:2]
     rows = _sum_rows(np.ascontiguousarray(frame).reshape(height, width * 3), size[0])

@@ -68,7 +68,7 @@ def write_card(
         training=json.dumps(index["training"]),
         data=data,
         canonical=_canonical(index["training"], plain.path.name) if plain else "",
-        measured="the nominal appearance" if plain else "their frames",
+        measured=_measured(index["training"]) if plain else "their frames",
         minutes=sum(_minutes(log) for log in logs),
         device=device,
         threads=torch.get_num_threads(),
@@ -110,6 +110,11 @@ def held_out_psnr(backbone: str, frames: NDArray[np.uint8]) -> dict[str, float]:
         stems = StemPipeline(config, cache=False, device="cpu")(frames)
         result[str(steps)] = round(float(psnr(wanted, stems).mean()), 2)
     return result
+
+
+def _measured(training: Mapping[str, Any]) -> str:
+    target = training.get("targets", ["nominal"])[0]
+    return "the nominal appearance" + ("" if target == "nominal" else " (at which it does not aim)")
 
 
 def _canonical(training: Mapping[str, Any], plain: str) -> str:

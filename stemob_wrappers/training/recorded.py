@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
+
+from stemob_wrappers.extras import needs
+
+with needs("train"):
+    import cv2
 
 from stemob_wrappers.augment import random_conv
 from stemob_wrappers.pictures import IMAGE_SUFFIXES, read_image

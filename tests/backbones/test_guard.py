@@ -251,7 +251,7 @@ def test_an_absurd_config_is_refused(
 ) -> None:
     model = Path(FAMILIES[family](tmp_path / "model"))
     change(model / part / "config.json", **fields)
-    said = "1 to 1024 channels and scales|do not fit|required is a|names no class"
+    said = "1 to 1024 channels|do not fit|required is a|names no class"
     with refused(f"{said}|declares|a config of no such network"):
         load(model)
 

@@ -23,8 +23,8 @@ def here(monkeypatch):
     """Envs in this process."""
 
     @contextlib.contextmanager
-    def open_here(env_id, env_kwargs, cell, split, num_envs):
-        make = functools.partial(make_env, env_id, env_kwargs, cell, split)
+    def open_here(env_id, env_kwargs, cell, split, num_envs, chunk):
+        make = functools.partial(make_env, env_id, env_kwargs, cell, split, chunk)
         yield SyncVectorEnv([make] * num_envs, autoreset_mode=AutoresetMode.DISABLED)
 
     monkeypatch.setattr("stemob_wrappers.evaluation.clips.open_vector_env", open_here)

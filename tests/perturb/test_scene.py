@@ -19,6 +19,7 @@ import mujoco
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
+from perturbed_cheetah import SIZE, make_cheetah, make_for_worker
 
 import stemob_wrappers
 from stemob_wrappers.perturb import ScenePerturbation
@@ -31,7 +32,6 @@ from stemob_wrappers.wrappers.rendering import make_rendered
 gym.register_envs(gymnasium_robotics)
 warnings.filterwarnings("ignore", "Left out")
 
-SIZE = 48
 # Lift's walls, and the cheetah's floor, fill what the camera sees of the sky.
 OUT_OF_SIGHT = {"lift": {"skybox"}, "cheetah": {"skybox"}, "fetch": set()}
 
@@ -70,13 +70,6 @@ def rollout(env: Any, seed: int, steps: int = 4) -> tuple[list[Any], list[Any], 
 def make_lift(**settings: Any) -> Any:
     settings |= {"size": SIZE, "object_state": True, "render_mode": "rgb_array"}
     return gym.make("stemob/Lift-v0", **settings)
-
-
-def make_cheetah() -> Any:
-    env = make_rendered("HalfCheetah-v5", size=SIZE)
-    # Shadows as they come take most of the time of these tests.
-    find_simulation(env).model.vis.quality.shadowsize = 256
-    return env
 
 
 @pytest.fixture(scope="module")
@@ -447,10 +440,6 @@ def test_the_spec_rebuilds_the_same_env_under_a_stem_wrapper():
     json.loads(env.spec.to_json())
     env.close()
     rebuilt.close()
-
-
-def make_for_worker(seed):
-    return ScenePerturbation(make_cheetah(), "all", 4, seed=seed)
 
 
 def test_async_vector_envs_see_what_single_ones_see():

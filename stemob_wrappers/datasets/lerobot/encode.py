@@ -17,10 +17,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
-from av.error import FFmpegError
 from numpy.typing import NDArray
+
+from stemob_wrappers.extras import needs
+
+with needs("lerobot"):
+    import av
+    from av.error import FFmpegError
 
 from stemob_wrappers.datasets.lerobot.stats import Levels, add_levels, count_levels
 from stemob_wrappers.pictures import encode_image

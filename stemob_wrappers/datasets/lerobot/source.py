@@ -34,6 +34,7 @@ from stemob_wrappers.datasets.lerobot.tables import (
     write_json,
 )
 from stemob_wrappers.datasets.stems import CorruptSourceError, Item, Stems, file_stamp
+from stemob_wrappers.extras import needs
 from stemob_wrappers.stem.provenance import write_sidecar
 from stemob_wrappers.videos import read_span
 
@@ -284,7 +285,8 @@ def _parse(item: Item) -> tuple[int, str]:
 
 
 def _pictures(path: Path, key: str, start: int, count: int) -> Iterator[NDArray[np.uint8]]:
-    from PIL import Image
+    with needs("lerobot"):
+        from PIL import Image
 
     cells = read_table(path, [key]).column(key).slice(start, count).to_pylist()
     if len(cells) < count:

@@ -10,9 +10,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 from numpy.typing import NDArray
+
+from stemob_wrappers.extras import needs
+
+with needs("lerobot"):
+    import av
 
 from stemob_wrappers.datasets.lerobot.encode import Part
 from stemob_wrappers.datasets.lerobot.layout import INFO, read_table

@@ -19,9 +19,10 @@ from stemob_wrappers.extras import needs
 
 with needs("minari"):
     import h5py
+    from PIL import Image
+
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from stemob_wrappers.datasets.hdf5.copy import (
     address,

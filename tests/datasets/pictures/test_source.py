@@ -104,15 +104,6 @@ def test_what_is_no_colour_image_is_copied_bit_for_bit(folder: Path, tmp_path: P
         assert (tmp_path / "stem" / name).read_bytes() == (folder / name).read_bytes()
 
 
-def test_a_video_format_that_is_not_written_is_named_so(folder: Path, tmp_path: Path) -> None:
-    write_video(folder / "b/episode.mkv", read_video(folder / "b/episode.avi"), 20)
-    (folder / "b/episode.mkv").rename(folder / "b/episode.webm")
-    summary = invert_dataset(folder, tmp_path / "stem", CONFIG)
-    assert len(summary.failed) == 1
-    assert "cannot be written; use .mp4" in summary.failed[0]
-    assert "cannot be read" not in summary.failed[0]
-
-
 def test_source_and_target_do_not_swallow_each_other(folder: Path) -> None:
     before = sorted(folder.parent.rglob("*"))
     for target in (folder.parent, folder / "out", folder / "../frames/b"):
