@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import tiny_models  # noqa: F401 - with what it imports
 import torch
-from stemob_wrappers.training.codec import TrainConfig, write_backbone
 from torch import nn
 
 from stemob_wrappers.backbones.load import load_backbone
@@ -26,6 +25,8 @@ from stemob_wrappers.pictures import read_image, write_image
 from stemob_wrappers.renders.files import Scene, load_scene, write_scene
 from stemob_wrappers.report.contact_sheet import write_contact_sheet
 from stemob_wrappers.training.loop import CHECKPOINT_FILE, Run, _load_checkpoint, _save_checkpoint
+from stemob_wrappers.training.relit import RelitConfig
+from stemob_wrappers.training.written import write_backbone
 from stemob_wrappers.videos import read_video, write_video
 from stemob_wrappers.work import write_text
 
@@ -96,8 +97,8 @@ def _training(version: int) -> tuple[Run, nn.Module, nn.Module, torch.optim.Opti
 
 
 def _write_checkpoint(folder: Path, version: int) -> None:
-    run, *networks = _training(version)
-    _save_checkpoint(folder / CHECKPOINT_FILE, run, 1 + version, *networks)
+    run, model, average, optimiser = _training(version)
+    _save_checkpoint(folder / CHECKPOINT_FILE, run, 1 + version, model, average, optimiser)
 
 
 def _read_checkpoint(folder: Path) -> Any:
@@ -109,7 +110,7 @@ def _read_checkpoint(folder: Path) -> Any:
 def _write_backbone(folder: Path, version: int) -> None:
     torch.manual_seed(version)
     codec = StemAutoencoder(2, 2, width=32, context_width=32, deep_width=32).eval()
-    write_backbone(codec, folder / "backbone", TrainConfig())
+    write_backbone(codec, folder / "backbone", RelitConfig())
 
 
 def _read_backbone(folder: Path) -> str | None:

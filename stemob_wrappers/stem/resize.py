@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +78,7 @@ def give_back(config: StemConfig, stems: Any, height: int, width: int) -> Any:
     if is_tensor:
         return stems[:, :, columns.tolist()][:, rows.tolist()]
     # Whole pixels are copied, three bytes at once, and then whole rows.
-    whole: Any = np.ascontiguousarray(stems)
+    whole: NDArray[Any] = np.ascontiguousarray(cast(NDArray[Any], stems))
     pixels = whole.view("V3")[..., 0]
     wide = pixels.take(columns, axis=2).take(rows, axis=1)
     return wide[..., None].view(np.uint8)

@@ -125,7 +125,9 @@ def test_torch_frames_give_what_numpy_frames_do():
 def test_the_check_of_a_canonical_backbone_asks_its_plain_one():
     frames = FRAMES[:2] // np.uint8(4) + np.uint8(96)
     measured = {}
-    for name in ("embedded", "embedded-canonical"):
+    plain = StemFolder.named("embedded-canonical").plain
+    assert plain is not None
+    for name in (str(plain.path), "embedded-canonical"):
         for engine in ("onnxruntime", "torch"):
             found = StemPipeline(
                 StemConfig(backbone=name), cache=False, device="cpu", engine=engine

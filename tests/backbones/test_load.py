@@ -15,6 +15,7 @@ from stemob_wrappers.backbones import stamp
 from stemob_wrappers.backbones.load import load_backbone
 from stemob_wrappers.backbones.networks import WEIGHTS_FILE
 from stemob_wrappers.config import StemConfig
+from stemob_wrappers.diffusion.schedule import NoiseSchedule
 from stemob_wrappers.stem.pipeline import StemPipeline
 
 
@@ -53,6 +54,7 @@ def test_its_scheduler_is_the_folders(tmp_path):
         {"beta_schedule": "linear", "timestep_spacing": "trailing"},
     )
     schedule = load_backbone(folder).schedule
+    assert isinstance(schedule, NoiseSchedule)
     assert schedule.spacing == "trailing"
     assert schedule.alpha_bars[0] == pytest.approx(1 - 0.00085)
 

@@ -131,7 +131,8 @@ def convert_file(path: Path) -> None:
     """All that a conversion does but the network."""
     source = RobomimicSource(path)
     items, parts = source.items(), {}
-    source.stamps(), source.selection(), source.converted(), source.left_out()
+    for read in (source.stamps, source.selection, source.converted, source.left_out):
+        read()
     for item in items[:3]:
         part = path.with_name(f"{item.name}.part")
         source.count(item)

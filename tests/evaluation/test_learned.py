@@ -105,7 +105,8 @@ def test_images_that_stayed_raw_in_the_data_stay_raw():
     seen = [pointing.Watcher() for _ in range(2)]
     for watcher, keys in zip(seen, (None, ["front_image"]), strict=True):
         play(venv, watcher, [1], stem=STEM, keys=keys)
-    np.testing.assert_array_equal(*(watcher.images[0] for watcher in seen))
+    first, second = (watcher.images[0] for watcher in seen)
+    np.testing.assert_array_equal(first, second)
     with pytest.raises(ValueError, match="keys names 'nothing'"):
         play(venv, pointing.look, [1], stem=STEM, keys=["nothing"])
 

@@ -57,7 +57,7 @@ def test_envs_of_several_actions_a_step_give_the_last_observation():
     chunked, plain = make_env(ENV, {}, None, "dev", chunk=2), make_env(ENV, {}, None, "dev")
     for env in (chunked, plain):
         env.reset(seed=3)
-    action = np.zeros(plain.action_space.shape, np.float32)
+    action = np.zeros(plain.action_space.shape or (), np.float32)
     plain.step(action)
     expected = plain.step(action)[0]
     seen = chunked.step(np.stack([action, action]))[0]

@@ -1,6 +1,7 @@
 """Models are found where libraries keep them: dm_control's beneath ``physics``."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import mujoco
 
@@ -13,9 +14,10 @@ class DmControlEnv:
     """Holds model and data as dm_control's environments do, in wrappers with a ``ptr``."""
 
     def __init__(self) -> None:
-        model = mujoco.MjModel.from_xml_string(MODEL)
+        mj: Any = mujoco
+        model = mj.MjModel.from_xml_string(MODEL)
         self.physics = SimpleNamespace(
-            model=SimpleNamespace(ptr=model), data=SimpleNamespace(ptr=mujoco.MjData(model))
+            model=SimpleNamespace(ptr=model), data=SimpleNamespace(ptr=mj.MjData(model))
         )
 
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import tiny_models
@@ -38,7 +40,8 @@ def test_noised_pixels_are_the_closed_form():
     inverter = pixel_inverter(inversion_steps=15)
     frames = random_frames(3)
     noise = noise_for(inverter, frames)
-    alpha_bar = tiny_models.pixel_backbone().schedule.alpha_bars[281]
+    schedule: Any = tiny_models.pixel_backbone().schedule
+    alpha_bar = schedule.alpha_bars[281]
     images = frames.numpy() / 127.5 - 1
     noised = alpha_bar**0.5 * images + (1 - alpha_bar) ** 0.5 * noise.permute(0, 2, 3, 1).numpy()
     expected = np.clip(np.rint((noised + 1) * 127.5), 0, 255)

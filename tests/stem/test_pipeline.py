@@ -275,6 +275,15 @@ class Slow(int):
         return Slow(int(self) + other)
 
 
+class SlowCounts(dict[bytes, int]):
+    """Lets other threads in between the taking out and the putting back of a count."""
+
+    def pop(self, *arguments: Any) -> int:
+        count = super().pop(*arguments)
+        time.sleep(1e-4)
+        return count
+
+
 @pytest.mark.parametrize("noise", ["fresh", "frame"])
 def test_threads_share_no_fresh_draw_and_lose_no_count(folder, noise, monkeypatch):
     pipeline = StemPipeline(StemConfig(backbone=folder, noise=noise), cache=False)
@@ -283,7 +292,7 @@ def test_threads_share_no_fresh_draw_and_lose_no_count(folder, noise, monkeypatc
     monkeypatch.setattr(pipeline, "_draw", lambda frames, keys: drawn.extend(keys))
     monkeypatch.setattr(pipeline, "inverter", lambda frames, noise: frames)
     monkeypatch.setattr(pipeline, "_check_domain", lambda *_: None)
-    pipeline._count = Slow(0)
+    pipeline._seen = SlowCounts()
     for name in ("frames", "misses", "hits", "inverter_calls"):
         setattr(pipeline.stats, name, Slow(0))
     threads = [

@@ -1,5 +1,7 @@
 """Frames are shrunk as OpenCV's INTER_AREA does it, before everything else, and given back."""
 
+from typing import Any
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -33,7 +35,7 @@ def test_a_long_white_area_stays_white():
 
 
 def test_the_aspect_is_kept_or_cropped_or_not():
-    sizes = {"keep": (18, 24), "crop": (24, 24), "stretch": (24, 24)}
+    sizes: dict[Any, tuple[int, int]] = {"keep": (18, 24), "crop": (24, 24), "stretch": (24, 24)}
     for aspect, size in sizes.items():
         config = StemConfig(resize=(24, 24), aspect=aspect, output="small")
         assert make_small(config, FRAMES).shape == (2, *size, 3)
@@ -70,7 +72,7 @@ def test_it_is_part_of_the_identity_and_of_the_json():
 
 def test_spaces_follow():
     layout = {"front": {"shape": [3, 60, 80]}, "arm": {"shape": [2], "dtype": "float32"}}
-    env = StemObservation(gym.make("fakes:fake/Frame-v0", layout=layout), SMALL, keep_raw=True)
+    env: Any = StemObservation(gym.make("fakes:fake/Frame-v0", layout=layout), SMALL, keep_raw=True)
     observation, _ = env.reset(seed=0)
     assert env.observation_space["front"] == spaces.Box(0, 255, (3, 24, 32), np.uint8)
     assert env.observation_space["front_raw"].shape == (3, 60, 80)

@@ -18,7 +18,7 @@ from stemob_wrappers.training.recipe import make_backbone
 from stemob_wrappers.training.relit import RelitConfig
 
 FRAMES = np.zeros((2, 32, 32, 3), np.uint8)
-TINY = RelitConfig(steps=2, batch_size=4, context_blocks=0, deep_blocks=0)
+TINY = RelitConfig(steps=2, batch_size=4)
 
 
 @pytest.fixture(autouse=True)

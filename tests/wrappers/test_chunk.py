@@ -276,7 +276,7 @@ def test_gymnasium_has_nothing_to_say_against_it_on_a_robosuite_task(lift):
 @pytest.mark.parametrize("mode", list(AutoresetMode), ids=lambda mode: mode.name)
 def test_a_vector_of_robosuite_tasks_ends_as_one_does(lift, mode):
     """Two chunks of three are six actions; the horizon of five ends the second after two."""
-    venv = gym.make_vec(
+    venv: Any = gym.make_vec(
         LIFT, 1, "sync", vector_kwargs={"autoreset_mode": mode},
         wrappers=[functools.partial(ActionChunk, k=3)], horizon=5, **TWO_CAMERAS,
     )  # fmt: skip
@@ -284,6 +284,11 @@ def test_a_vector_of_robosuite_tasks_ends_as_one_does(lift, mode):
     first = venv.reset(seed=[4])[0]
     assert_same({key: value[0] for key, value in first.items()}, single.reset(seed=4)[0])
     actions = np.random.default_rng(0).uniform(-1, 1, (2, 3, 7)).astype(np.float32)
+    observations: Any = None
+    observation: Any = None
+    infos: Any = None
+    info: Any = None
+    truncated = False
     for chunk in actions:
         observations, rewards, _, truncations, infos = venv.step(chunk[None])
         observation, reward, _, truncated, info = single.step(chunk)

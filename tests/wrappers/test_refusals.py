@@ -1,5 +1,7 @@
 """What a wrapper of stem frames refuses, with advice that fits; noise that a seed repeats."""
 
+from typing import Any
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -61,7 +63,8 @@ def test_fresh_noise_begins_anew_with_the_seed():
     assert not np.array_equal(first, play(env, 4))
     np.testing.assert_array_equal(first, play(env, 3))
     env.reset(seed=3)
-    other = env.unwrapped.given
+    unwrapped: Any = env.unwrapped
+    other = unwrapped.given
     assert not np.array_equal(env.observation(other), env.observation(other))  # still fresh
 
 

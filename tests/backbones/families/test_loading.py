@@ -38,7 +38,7 @@ def copy_of(folder: str, to: Path, *without: str) -> Path:
 @pytest.mark.parametrize("method", ["ddpm", "ddim", "ddim-renoise", "ddim-warm"])
 @pytest.mark.parametrize("name", tiny_families.PIPELINES)
 def test_family_and_method_through_the_pipeline(
-    folders: dict[str, str], name: str, method: str
+    folders: dict[str, str], name: str, method: Any
 ) -> None:
     pipeline = StemPipeline(StemConfig(backbone=folders[name], method=method, inversion_steps=3))
     stems = pipeline(FRAMES)
