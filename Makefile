@@ -5,7 +5,7 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 # Tests read converted data with them; what else they depend on (torchvision, …) reading does not need.
-WITHOUT_DEPENDENCIES := robomimic==0.3.0 lerobot==0.4.4 minari==0.5.4
+WITHOUT_DEPENDENCIES := robomimic==0.3.0 lerobot==0.4.4 minari==0.5.4 datasets==5.2.0
 INSTALLED := .venv/.installed
 
 # Runs what follows it with MUJOCO_GL set to a backend that really renders here.
