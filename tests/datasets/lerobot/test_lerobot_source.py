@@ -152,7 +152,12 @@ def test_damage_is_found(source: Path, target: Path, tmp_path: Path) -> None:
         table.set_column(table.column_names.index("index"), "index", [wrong]), made / DATA
     )
     text = "\n".join(verify_dataset(source, made))
-    for part in ("README.md differs", "extra is not made", "'index' differs", "off its recomputation"):
+    for part in (
+        "README.md differs",
+        "extra is not made",
+        "'index' differs",
+        "off its recomputation",
+    ):
         assert part in text
     (made / video_file(VIDEO)).unlink()
     assert "missing" in "\n".join(verify_dataset(source, made))
