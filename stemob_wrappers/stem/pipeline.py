@@ -189,9 +189,9 @@ class StemPipeline:
             self._count_up(frames=len(frames))
             return self._invert(frames, noise)
         episodes = episodes or [b""] * len(frames)
-        counts = self._counts_of(episodes)
         self._count_up(frames=len(frames))
         policy = self.config.noise
+        counts = self._counts_of(episodes) if policy == "fresh" else [0] * len(frames)
         needs_content = policy == "frame" or (policy != "fresh" and self.cache is not None)
         digests = self._digests(frames) if needs_content else [b""] * len(frames)
         keys = [
