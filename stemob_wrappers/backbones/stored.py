@@ -87,13 +87,15 @@ def _check_config(path: Path, config: dict[str, Any]) -> None:
     for name, value in config.items():
         if isinstance(value, bool) or name.startswith("_"):
             continue
-        share = isinstance(value, float) or name.endswith("scale")
-        low, high = (0, 1) if share else (1, MAX_CHANNELS)
-        if name.endswith("_blocks"):
-            low, high = 0, MAX_BLOCKS
-        in_range = isinstance(value, int | float) and low <= value <= high
-        if in_range and (value or name.endswith("_blocks")):
-            continue
+        if isinstance(value, int | float):
+            if name.endswith("_blocks"):
+                fits = 0 <= value <= MAX_BLOCKS
+            elif isinstance(value, float) or name.endswith("scale"):
+                fits = 0 < value <= 1
+            else:
+                fits = 1 <= value <= MAX_CHANNELS
+            if fits:
+                continue
         raise ValueError(
             f"{path} has {name}={value!r:.40}; a network of this package has 1 to {MAX_CHANNELS} "
             f"channels, up to {MAX_BLOCKS} blocks and scales in (0, 1]; "
