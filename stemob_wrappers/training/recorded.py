@@ -18,9 +18,8 @@ from stemob_wrappers.extras import needs
 with needs("train"):
     import cv2
 
-from stemob_wrappers.augment import random_conv
 from stemob_wrappers.pictures import IMAGE_SUFFIXES, read_image
-from stemob_wrappers.training.relit import Batch, RelitConfig
+from stemob_wrappers.training.relit import Batch, RelitConfig, filter_some
 from stemob_wrappers.training.repaint import Repainter
 from stemob_wrappers.training.view_crops import CROP, SIZES
 
@@ -58,10 +57,7 @@ class RecordedFrames(Dataset[Batch]):
         if rng.random() < 0.5:
             recorded = recorded.flip(3)
         images = self.repainter(recorded.repeat(2, 1, 1, 1), recorded, rng)
-        filtered = torch.from_numpy(rng.random(len(images)) < self.config.filtered)
-        if filtered.any():
-            generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
-            images[filtered] = 2 * random_conv(images[filtered] / 2 + 0.5, generator) - 1
+        filter_some(images, self.config.filtered, rng)
         wanted = recorded.repeat(2, 1, 1, 1).unflatten(0, (2, -1))
         roles = torch.zeros(count, *recorded.shape[2:], dtype=torch.int64)
         return Batch(

@@ -357,16 +357,21 @@ def draw_batch(
     images[first] = to_images(camera_noise(rng, crops.rendered))[first]
     seen[first] = crops.rendered_colours[first]
     images = repainter(images, to_images(crops.nominal), rng)
-    filtered = torch.from_numpy(rng.random(len(images)) < config.filtered)
-    if filtered.any():
-        generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
-        images[filtered] = 2 * random_conv(images[filtered] / 2 + 0.5, generator) - 1
+    filter_some(images, config.filtered, rng)
     pictures = {name: to_images(TARGETS[name](twice, seen)) for name in config.targets}
     return Batch(
         images.unflatten(0, (2, -1)),
         {name: picture.unflatten(0, (2, -1)) for name, picture in pictures.items()},
         crops.of_pixels(crops.roles),
     )
+
+
+def filter_some(images: torch.Tensor, share: float, rng: np.random.Generator) -> None:
+    """Change a share of images [N, 3, h, w] in [-1, 1], in place, by a random convolution each."""
+    filtered = torch.from_numpy(rng.random(len(images)) < share)
+    if filtered.any():
+        generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
+        images[filtered] = 2 * random_conv(images[filtered] / 2 + 0.5, generator) - 1
 
 
 def relit_loss(
