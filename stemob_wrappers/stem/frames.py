@@ -186,7 +186,9 @@ def _is_numpy(array: Array) -> bool:
 
 
 def _is_uint8(array: Array) -> bool:
-    return str(array.dtype).removeprefix("torch.") == "uint8"
+    if _is_numpy(array):
+        return array.dtype == np.uint8
+    return str(array.dtype) == "torch.uint8"
 
 
 def _move_axis(array: Array, source: int, destination: int) -> Array:

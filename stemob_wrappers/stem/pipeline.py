@@ -126,6 +126,8 @@ class StemPipeline:
             *(self.config.inversion_steps, self.config.num_steps),
             *(self.engine, self.device, self.fingerprint),
         )
+        # The dtype is no part of the identity, yet what it rounds must not be taken for another's.
+        self._key_prefix = f"{CACHE_FORMAT} {self.fingerprint} torch.{self.dtype} ".encode()
         self._lock = self.inverter.lock  # of the statistics and of the count below
         self._seen: dict[bytes, int] = {}  # frames by episode: names the draws of "fresh"
 
@@ -189,7 +191,6 @@ class StemPipeline:
             self._count_up(frames=len(frames))
             return self._invert(frames, noise)
         episodes = episodes or [b""] * len(frames)
-        self._count_up(frames=len(frames))
         policy = self.config.noise
         counts = self._counts_of(episodes) if policy == "fresh" else [0] * len(frames)
         needs_content = policy == "frame" or (policy != "fresh" and self.cache is not None)
@@ -199,6 +200,7 @@ class StemPipeline:
             for digest, episode, count in zip(digests, episodes, counts, strict=True)
         ]
         if not needs_content:
+            self._count_up(frames=len(frames))
             return self._invert(frames, self._draw(frames, keys))
         return self._look_up_or_invert(frames, digests, keys)
 
@@ -257,7 +259,7 @@ class StemPipeline:
                     found[key] = stem
             self._took("cache", started)
         rows = [row for key, row in first_rows.items() if key not in found]
-        self._count_up(hits=len(frames) - len(rows))
+        self._count_up(frames=len(frames), hits=len(frames) - len(rows))
         if rows:
             distinct = frames if len(rows) == len(frames) else frames[rows]
             stems = self._invert(distinct, self._draw(frames, [noise_keys[row] for row in rows]))
@@ -269,10 +271,11 @@ class StemPipeline:
                 self.cache.put(keys[row], stem)
                 found[keys[row]] = stem
             self._took("cache", started)
-        return np.stack([found[key] for key in keys])
+        # A frame that was found is a copy already, which a lone one need not be stacked for.
+        return found[keys[0]][None] if len(keys) == 1 else np.stack([found[key] for key in keys])
 
     def _invert(self, frames: Any, noise: Any) -> Any:
-        self._count_up(inverter_calls=1, misses=len(frames))
+        self._count_up(misses=len(frames), calls=1)
         stems = self.inverter(frames, noise)
         if self.stats.psnr_db is None:
             self._check_domain(frames, stems, noise)
@@ -316,9 +319,7 @@ class StemPipeline:
         return digests
 
     def _cache_key(self, digest: bytes, noise_key: bytes) -> bytes:
-        # The dtype is no part of the identity, yet what it rounds must not be taken for another's.
-        text = f"{CACHE_FORMAT} {self.fingerprint} torch.{self.dtype} ".encode()
-        return hashlib.blake2b(text + noise_key + digest, digest_size=16).digest()
+        return hashlib.blake2b(self._key_prefix + noise_key + digest, digest_size=16).digest()
 
     def _check_noise(self, frames: Any, noise: Any) -> Any:
         required = (len(frames), *self.inverter.latent_shape(*frames.shape[1:3]))
@@ -345,10 +346,12 @@ class StemPipeline:
                 del self._seen[next(iter(self._seen))]
         return counts
 
-    def _count_up(self, **counts: int) -> None:
+    def _count_up(self, frames: int = 0, hits: int = 0, misses: int = 0, calls: int = 0) -> None:
         with self._lock:
-            for name, count in counts.items():
-                setattr(self.stats, name, getattr(self.stats, name) + count)
+            self.stats.frames += frames
+            self.stats.hits += hits
+            self.stats.misses += misses
+            self.stats.inverter_calls += calls
 
     def _took(self, stage: str, started: float) -> None:
         took = time.perf_counter() - started
