@@ -54,15 +54,19 @@ def draw_noise(seed: int, keys: Sequence[bytes], shape: tuple[int, ...]) -> NDAr
         (2, 4, 2, 2)
     """
     size = int(np.prod(shape))
-    pairs = (size + 1) // 2
-    bits = np.empty((len(keys), 2, pairs), np.uint32)
-    for row, key in zip(bits, keys, strict=True):
-        digest = hashlib.blake2b(key, digest_size=16, key=seed.to_bytes(8, "little")).digest()
-        philox = np.random.Philox(key=np.frombuffer(digest, "<u8"))
-        row.reshape(-1)[:] = philox.random_raw(pairs).view(np.uint32)
+    fields = np.empty((len(keys), size), np.float32)
+    for field, key in zip(fields, keys, strict=True):  # one by one: cached
+        field[:] = _normals(seed, key, (size + 1) // 2)[:size]
+    return fields.reshape(len(keys), *shape)
+
+
+def _normals(seed: int, key: bytes, pairs: int) -> NDArray[np.float32]:
+    """Twice as many normals as there are pairs, float32 [2 * pairs]."""
+    digest = hashlib.blake2b(key, digest_size=16, key=seed.to_bytes(8, "little")).digest()
+    philox = np.random.Philox(key=np.frombuffer(digest, "<u8"))
+    bits = philox.random_raw(pairs).view(np.uint32).reshape(2, pairs)
     # 24 bits fill a float32's mantissa; the half step keeps the logarithm finite.
     uniform = ((bits >> 8).astype(np.float32) + np.float32(0.5)) * _INV_2_24
-    radius = np.sqrt(-2 * np.log(uniform[:, 0]))
-    angle = _TWO_PI * uniform[:, 1]
-    normal = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
-    return normal[:, :size].reshape(len(keys), *shape).astype(np.float32, copy=False)
+    radius = np.sqrt(-2 * np.log(uniform[0]))
+    angle = _TWO_PI * uniform[1]
+    return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])

@@ -72,14 +72,19 @@ class MinariSource:
         return read_metadata(self.path)
 
     @cached_property
+    def observed(self) -> list[Leaf]:
+        """The Boxes of observations."""
+        return leaves(self.metadata, "observation")  # a space of images takes a while to parse
+
+    @cached_property
     def leaves(self) -> list[Leaf]:
         """The Boxes of observations and actions."""
-        return leaves(self.metadata, "observation") + leaves(self.metadata, "action")
+        return self.observed + leaves(self.metadata, "action")
 
     @cached_property
     def images(self) -> list[Leaf]:
         """The images that become stem frames."""
-        found = [leaf for leaf in leaves(self.metadata, "observation") if self._why_not(leaf) == ""]
+        found = [leaf for leaf in self.observed if self._why_not(leaf) == ""]
         names = [leaf.key for leaf in found]
         reasons = "".join(f"; {key}: {reason}" for key, reason in self.left_out().items())
         for key in self.keys or ():
@@ -122,7 +127,7 @@ class MinariSource:
 
     def left_out(self) -> dict[str, str]:
         """Pictures that stay as they are, with the reason."""
-        reasons = {leaf.key: self._why_not(leaf) for leaf in leaves(self.metadata, "observation")}
+        reasons = {leaf.key: self._why_not(leaf) for leaf in self.observed}
         return {key: reason for key, reason in reasons.items() if reason}
 
     def failed(self) -> list[str]:
