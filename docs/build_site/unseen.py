@@ -31,6 +31,7 @@ SEVERITY = 3
 
 
 def main() -> None:
+    """Draw the frames, take each through the backbones, and write the picture."""
     frames = np.stack([draw(*shown) for shown in SHOWN])
     rows = {"raw": frames}
     for backbone in BACKBONES:
