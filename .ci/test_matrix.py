@@ -23,7 +23,7 @@ ROWS: dict[str, tuple[str, list[str], list[str]]] = {
         [
             "numpy==1.26.*",
             "gymnasium==1.2.0",
-            "onnxruntime==1.20.*",
+            "onnxruntime==1.24.*",
             "safetensors==0.5.*",
             "lazy-loader==0.6",
         ],
