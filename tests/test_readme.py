@@ -2,6 +2,8 @@
 
 import importlib.util
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,15 @@ def test_a_block_runs(name, tmp_path, monkeypatch):
         pytest.importorskip("robosuite")
     monkeypatch.chdir(tmp_path)
     exec(compile(code, str(page), "exec"), {"__name__": "__main__"})
+
+
+def test_a_script_that_renders_ends_without_a_word(tmp_path):
+    """Contexts that the interpreter frees after the display complain on the way out."""
+    script = tmp_path / "cheetah.py"
+    script.write_text(BLOCKS["README-1"][1])
+    assert "HalfCheetah" in script.read_text()
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

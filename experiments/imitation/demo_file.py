@@ -90,6 +90,7 @@ def env_args(env: gym.Env[Any, Any], cameras: tuple[str, ...], size: int) -> dic
         cameras: names of the cameras recorded.
         size: height and width of their images, in pixels.
     """
+    import mujoco
     import robosuite
 
     simulator: Any = env.unwrapped.simulator  # pyright: ignore[reportAttributeAccessIssue]
@@ -97,6 +98,7 @@ def env_args(env: gym.Env[Any, Any], cameras: tuple[str, ...], size: int) -> dic
     return {
         "env_name": type(simulator).__name__,
         "env_version": robosuite.__version__,
+        "mujoco_version": mujoco.__version__,  # not robomimic's: `stemob doctor` compares it
         "type": 1,  # robomimic's number for robosuite
         "env_kwargs": {
             "robots": [robot.name],

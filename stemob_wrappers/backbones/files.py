@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
+import threading
 import time
 import warnings
 from pathlib import Path
@@ -193,11 +195,18 @@ def _answers(_minute: int) -> bool:
 
     if constants.HF_HUB_OFFLINE:
         return False
-    try:
-        get_session().head(constants.ENDPOINT, timeout=_SECONDS_TO_ANSWER)
-    except Exception:  # its client raises other classes in each of its versions
-        return False
-    return True
+    answered = threading.Event()
+
+    def ask() -> None:
+        with contextlib.suppress(Exception):  # its client raises others in each of its versions
+            get_session().head(constants.ENDPOINT, timeout=_SECONDS_TO_ANSWER)
+            answered.set()
+
+    # In a thread: the client's limit does not hold for name servers, which may take 10 s to fail.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(_SECONDS_TO_ANSWER)
+    return answered.is_set()
 
 
 def _neither(places: tuple[str, ...]) -> str:

@@ -61,11 +61,12 @@ def invert_dataset(
 
     The source is a robomimic or MimicGen HDF5 file, a LeRobot data set (version 3), a Minari data
     set (HDF5), a folder of images and videos, or one video.
-    All but the frames is carried over bit for bit. A run that was cut short goes on where it
-    stopped when it is called again with the same arguments; a trajectory that cannot be read is
-    named in the summary, and the rest is finished (of a LeRobot or Minari data set, nothing is:
-    it is whole or none). So is what looks like a picture and is none that can become a stem frame:
-    it stays as it is.
+    All but the frames is carried over bit for bit; frames that a config gives back small
+    (``output="small"``) are written so, as are the sizes that a format names of them. A run that
+    was cut short goes on where it stopped when it is called again with the same arguments; a
+    trajectory that cannot be read is named in the summary, and the rest is finished (of a LeRobot
+    or Minari data set, nothing is: it is whole or none). So is what looks like a picture and is
+    none that can become a stem frame: it stays as it is.
 
     Args:
         source: what to convert; it is only ever read.
@@ -113,10 +114,6 @@ def invert_dataset(
         1
     """
     config, source, target = as_config(config), Path(source), Path(target)
-    if config.output == "small":
-        raise ValueError(
-            "frames of a data set keep their size: take output='frame', for the env too"
-        )
     _check_arguments(draws, workers, engine, batch_size, shard, num_trajs, max_pixels)
     _check_places(source, target)
     options = {
@@ -129,6 +126,7 @@ def invert_dataset(
         "max_pixels": max_pixels,
     }
     reader = open_source(source, options)
+    reader.check_sizes(config)
     settings: dict[str, Any] = {
         "config": config,
         "draws": draws,

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from stemob_wrappers.cache import CacheLike, as_cache
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.diffusion.noise import draw_noise
+from stemob_wrappers.stem.frames import FrameLayout
 from stemob_wrappers.stem.pipeline import StemPipeline
+from stemob_wrappers.stem.resize import given_layout
 from stemob_wrappers.work import file_digest
 
 SMALL_FILE = 2**20  # bytes: files up to this are known by their content, too
@@ -101,17 +103,42 @@ class Stems:
         if self.cache is not None:
             self.cache.clear()
 
+    @property
+    def config(self) -> StemConfig:
+        """What decides the frames of draw 0."""
+        return self.pipelines[0].config
+
+    def given(self, layout: FrameLayout) -> FrameLayout:
+        """How the stem frames of frames lie in an array.
+
+        Raises:
+            CorruptSourceError: they are smaller than the config makes them.
+        """
+        try:
+            return given_layout(self.config, layout)
+        except ValueError as error:
+            raise CorruptSourceError(str(error)) from error
+
     def __call__(
         self, frames: NDArray[np.uint8], draw: int, *, episode: str, rows: list[str]
     ) -> NDArray[np.uint8]:
         """Return the stem frames of uint8 [N, H, W, 3].
+
+        They are smaller under a config with ``output="small"``.
 
         Args:
             draw: which draw.
             episode: names the trajectory, for the noise policy ``"episode"``.
             rows: one name per frame within the episode, for the policy ``"fresh"``: recorded frames
                 get a field each that does not depend on what was converted before.
+
+        Raises:
+            CorruptSourceError: frames that are smaller than the config makes them.
         """
+        try:
+            self.given(FrameLayout(*frames.shape[1:3]))
+        except CorruptSourceError as error:
+            raise CorruptSourceError(f"{rows[0]}: {error}") from error
         pipeline = self.pipelines[draw]
         if pipeline.config.noise == "fresh":
             keys = [_bytes(f"fresh {episode} {row}") for row in rows]

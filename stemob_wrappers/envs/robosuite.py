@@ -1,10 +1,12 @@
 """robosuite tasks as Gymnasium envs that give upright camera frames."""
 
+import dataclasses
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
 
 from stemob_wrappers.envs.simulator import build_simulator, choose_object
 from stemob_wrappers.scene.renderer import QUALITIES, CameraRenderer
@@ -75,6 +77,7 @@ class RobosuiteEnv(gym.Env[Any, np.ndarray]):
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012
+    _spec: EnvSpec | None = None  # of an env that was made without an id
 
     def __init__(
         self,
@@ -197,6 +200,15 @@ class RobosuiteEnv(gym.Env[Any, np.ndarray]):
     def simulator(self) -> Any:
         """The robosuite env itself, for what has no place in an observation (scripted experts)."""
         return self._open_simulator()
+
+    @property
+    def spec(self) -> EnvSpec | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """What `gymnasium.make` made it by; its horizon is the limit of steps."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec) -> None:
+        self._spec = dataclasses.replace(spec, max_episode_steps=self.horizon)
 
     def render_contexts(self) -> list[tuple[Any, Any]]:
         """The live (GLContext, MjrContext) pairs, for uploading a texture changed in `model`.

@@ -9,9 +9,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.evaluation.content import (
     callable_content,
@@ -19,7 +16,7 @@ from stemob_wrappers.evaluation.content import (
     module_content,
     path_content,
 )
-from stemob_wrappers.extras import needs
+from stemob_wrappers.evaluation.stable_baselines import files_of, load_sb3
 from stemob_wrappers.work import digest
 
 Policy = Callable[[Any], Any]
@@ -34,7 +31,6 @@ RAW = "raw"
 UNTOLD = "untold"
 """In place of what a policy learned from, if it does not tell."""
 
-SB3_ALGORITHMS = ("A2C", "DDPG", "DQN", "PPO", "SAC", "TD3")
 _FORMS = (
     "'module:function' (from a batch of observations to actions), 'module:function:PATH' (the "
     "function loads the policy from the path), 'file.py:function…' likewise, or 'PPO:path.zip' (a "
@@ -130,9 +126,10 @@ def load_policy(name: str) -> Policy:
 
     Args:
         name: ``"module:function"``, the policy itself; ``"module:function:PATH"``, where the
-            function is called with the path and returns the policy; ``"PPO:path.zip"``, a
-            Stable-Baselines3 model, which acts deterministically. The module may be the path of a
-            ``.py`` file.
+            function is called with the path and returns the policy; ``"PPO:path.zip"``, a model of
+            Stable-Baselines3 or sb3_contrib, which acts deterministically; the statistics of its
+            VecNormalize are found beside it, or named, ``"PPO:path.zip:vecnormalize.pkl"``. The
+            module may be the path of a ``.py`` file.
 
     Raises:
         ValueError: a name of another form, or one that leads to nothing callable.
@@ -145,7 +142,7 @@ def load_policy(name: str) -> Policy:
     """
     module, function_name, path = _parts(name)
     if not function_name:
-        return _load_sb3(module, Path(path))
+        return load_sb3(module, path)
     function = getattr(_import(module), function_name, None)
     if not callable(function):
         raise ValueError(f"{module} has no function {function_name!r}, which {name!r} asks for")
@@ -163,11 +160,14 @@ def load_policy(name: str) -> Policy:
 
 
 def _parts(name: str) -> tuple[str, str, str]:
-    """Module, function and path of a policy's name; no function for a Stable-Baselines3 model."""
+    """Module, function and path of a policy's name; no function for a Stable-Baselines3 model.
+
+    Its path may have that of its statistics behind it.
+    """
     module, separator, rest = name.partition(":")
     if not (module and separator and rest):
         raise ValueError(f"a policy is named {_FORMS}, received {name!r}")
-    if rest.endswith(".zip") and ":" not in rest:
+    if rest.partition(":")[0].endswith(".zip"):
         return module, "", rest
     function, _, path = rest.partition(":")
     return module, function, path
@@ -178,49 +178,9 @@ def _content_of_name(name: str) -> tuple[str, list[Any]]:
     module, function, path = _parts(name)
     content = [module_content(_import(module)) if function else None]
     if path:
-        content.append(path_content(Path(path)))
+        content += map(path_content, [Path(path)] if function else files_of(path))
     place = Path(module).name if module.endswith(".py") else module
     return f"{place}:{function}", content
-
-
-class Sb3Policy:
-    """A Stable-Baselines3 model as a policy; it acts deterministically.
-
-    Args:
-        model: any of its algorithms.
-    """
-
-    def __init__(self, model: Any) -> None:
-        self.model = model
-        self.learned_from = getattr(model.action_space, "learned_from", UNTOLD)
-        self._state: Any = None
-        self._starts: NDArray[np.bool_] | None = None
-
-    def reset(self, mask: NDArray[np.bool_]) -> None:
-        """Begin episodes: a recurrent model forgets."""
-        self._starts = mask.copy() if self._starts is None else self._starts | mask
-
-    def __call__(self, observation: Any) -> Any:
-        actions, self._state = self.model.predict(
-            observation, state=self._state, episode_start=self._starts, deterministic=True
-        )
-        if self._starts is not None:
-            self._starts = np.zeros_like(self._starts)
-        return actions
-
-
-def _load_sb3(algorithm: str, path: Path) -> Sb3Policy:
-    if algorithm not in SB3_ALGORITHMS:
-        raise ValueError(
-            f"a Stable-Baselines3 model needs its algorithm, one of {', '.join(SB3_ALGORITHMS)}, "
-            f"before the path, as in 'PPO:{path}'; received {algorithm!r}"
-        )
-    if not path.is_file():
-        raise FileNotFoundError(f"no Stable-Baselines3 model at {path}")
-    with needs("sb3", f"{algorithm}:{path}"):
-        import stable_baselines3
-
-    return Sb3Policy(getattr(stable_baselines3, algorithm).load(path))
 
 
 def _import(name: str) -> ModuleType:

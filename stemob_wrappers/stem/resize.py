@@ -6,6 +6,7 @@ is the mean of the area that it covers, parts of pixels counted by their share.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib
 from typing import Any, cast
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemob_wrappers.config import StemConfig
+from stemob_wrappers.stem.frames import FrameLayout
 
 
 def small_size(config: StemConfig, height: int, width: int) -> tuple[int, int]:
@@ -49,6 +51,21 @@ def given_size(config: StemConfig, height: int, width: int) -> tuple[int, int]:
     if config.output == "small":
         return small_size(config, height, width)
     return height, width
+
+
+def given_layout(config: StemConfig, layout: FrameLayout) -> FrameLayout:
+    """Return how the stem frames of frames lie in an array, as a pipeline gives them back.
+
+    Raises:
+        ValueError: as for :func:`small_size`.
+
+    Example:
+        >>> config = StemConfig(resize=(16, 16), aspect="crop", output="small")
+        >>> given_layout(config, FrameLayout(32, 64, channels_first=True)).shape
+        (3, 16, 16)
+    """
+    height, width = given_size(config, layout.height, layout.width)
+    return dataclasses.replace(layout, height=height, width=width)
 
 
 def make_small(config: StemConfig, frames: Any) -> Any:

@@ -5,7 +5,6 @@ The wrappers of one env and of many share it; it knows spaces, not envs.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from stemob_wrappers.config import FIELDS, ConfigFields, StemConfig, as_config, 
 from stemob_wrappers.stem.frames import MIN_SIDE, FrameLayout, find_layout
 from stemob_wrappers.stem.pipeline import StemPipeline, StemStats
 from stemob_wrappers.stem.provenance import check_expect
+from stemob_wrappers.stem.resize import given_layout
 from stemob_wrappers.wrappers.spaces import Path, all_names, below, find_images, get, name, replace
 
 Keys = Sequence[str] | Mapping[str, Mapping[str, Any] | None] | None
@@ -141,12 +141,11 @@ class ObservationTransform:
         """The space of the stem frames: a config may give them back smaller."""
         boxes: dict[Path, Any] = {}
         for path, layout in self._layouts.items():
-            height, width = self._pipelines[path].given_size(layout.height, layout.width)
-            if (height, width) != (layout.height, layout.width):
+            given = given_layout(self._pipelines[path].config, layout)
+            if given != layout:
                 box: Any = get(space, path)
-                shape = dataclasses.replace(layout, height=height, width=width).shape
                 high = 1.0 if layout.floating else 255
-                boxes[path] = spaces.Box(0, high, shape, box.dtype.type)
+                boxes[path] = spaces.Box(0, high, given.shape, box.dtype.type)
         return _with_boxes(space, boxes)
 
     @property

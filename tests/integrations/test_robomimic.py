@@ -99,6 +99,33 @@ def test_live_frames_are_those_of_the_data_set(
         np.testing.assert_array_equal(wrapped.get_observation()[IMAGE], seen[IMAGE])
 
 
+def test_small_frames_are_those_of_the_env_that_env_args_make(
+    robomimic: Any, env: Any, config: Any, raw: Path, tmp_path: Path
+) -> None:
+    from stemob_wrappers.integrations.robomimic import stem_rollouts
+
+    small = StemConfig(resize=(24, 24), output="small")
+    target = tmp_path / "small.hdf5"
+    invert_dataset(raw, target, small)
+    with config.unlocked():
+        config.train.data = str(target)
+    meta = robomimic.file_utils.get_env_metadata_from_dataset(target)
+    assert (
+        meta["env_kwargs"] == robomimic.file_utils.get_env_metadata_from_dataset(raw)["env_kwargs"]
+    )
+    shapes = robomimic.file_utils.get_shape_metadata_from_dataset(target, config.all_obs_keys)
+    with stem_rollouts():
+        wrapped = robomimic.env_utils.wrap_env_from_config(env, config=config)
+    with h5py.File(target) as file:
+        demo: Any = file["data/demo_0"]
+        wrapped.reset()
+        wrapped.reset_to({"model": demo.attrs["model_file"]})
+        seen = wrapped.reset_to({"states": demo["states"][0]})
+        frame = robomimic.obs_utils.process_obs(demo[f"obs/{IMAGE}"][0], obs_key=IMAGE)
+    assert list(seen[IMAGE].shape) == list(shapes["all_shapes"][IMAGE]) == [3, 24, 24]
+    np.testing.assert_array_equal(seen[IMAGE], frame)
+
+
 def test_bc_learns_rolls_out_and_comes_back_from_a_checkpoint(
     robomimic: Any, config: Any, env: Any, stem: Path, tmp_path: Path
 ) -> None:

@@ -111,6 +111,33 @@ def test_the_state_can_be_kept_beside_the_pixels():
     assert np.array_equal(observation["state"], np.full(3, 0.5))
 
 
+class GoalEnv(Painter):
+    """What it observes is a Dict, as of a goal env."""
+
+    parts = ("observation", "achieved_goal", "desired_goal")
+    observation_space = spaces.Dict({name: spaces.Box(-1, 1, (3,), np.float64) for name in parts})
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return {name: np.full(3, 0.1 * n) for n, name in enumerate(self.parts)}, {}
+
+
+def test_the_entries_of_a_dict_are_kept_under_their_own_names():
+    env = RenderObservation(GoalEnv(), 8, keep_state=True)
+    observation, _ = env.reset()
+    assert env.observation_space.contains(observation)
+    assert set(observation) == {"pixels", "observation", "achieved_goal", "desired_goal"}
+    assert np.array_equal(observation["desired_goal"], np.full(3, 0.2))
+
+
+def test_a_frame_takes_no_other_entrys_name():
+    class Named(GoalEnv):
+        observation_space = spaces.Dict(pixels=Painter.observation_space)
+
+    with pytest.raises(ValueError, match="keeps the env's own pixels"):
+        RenderObservation(Named(), 8, keep_state=True)
+
+
 @pytest.mark.parametrize(
     ("frame", "received"),
     [
@@ -162,6 +189,38 @@ def test_the_spec_rebuilds_the_env_with_the_same_frames(hopper):
 def test_cameras_show_different_pictures(hopper):
     with make_rendered("Hopper-v5", size=84, camera=-1) as free:
         assert not np.array_equal(free.reset(seed=0)[0], hopper.reset(seed=0)[0])
+
+
+def test_several_cameras_are_rendered_side_by_side():
+    env = make_rendered("HalfCheetah-v5", size=32, cameras=("track", -1), keep_state=True)
+    seen, _ = env.reset(seed=0)
+    assert set(seen) == {"track_image", "-1_image", "state"}
+    assert env.observation_space.contains(seen)
+    for camera in ("track", -1):
+        with make_rendered("HalfCheetah-v5", size=32, camera=camera) as alone:
+            assert np.array_equal(alone.reset(seed=0)[0], seen[f"{camera}_image"])
+    assert not np.array_equal(seen["track_image"], seen["-1_image"])
+    assert np.array_equal(env.render(), seen["track_image"])  # the first is the env's own
+    again = gym.make(env.spec)
+    assert np.array_equal(again.reset(seed=0)[0]["-1_image"], seen["-1_image"])
+    for each in (env, again):
+        each.close()
+
+
+@pytest.mark.parametrize(
+    ("env_id", "settings", "says"),
+    [
+        ("HalfCheetah-v5", {"cameras": ()}, "each once"),
+        ("HalfCheetah-v5", {"cameras": ("track", "track")}, "each once"),
+        ("HalfCheetah-v5", {"cameras": ("track", "top")}, r"'track'.*'top'"),
+        ("HalfCheetah-v5", {"cameras": "track", "camera": "track"}, "received both"),
+        ("stemob/Lift-v0", {"cameras": "frontview", "camera": "agentview"}, "received both"),
+        ("test/Painter-v0", {"cameras": ("track", "top")}, "choose a camera"),
+    ],
+)
+def test_cameras_that_cannot_be_had(env_id, settings, says):
+    with pytest.raises(ValueError, match=says):
+        stemob_wrappers.make(env_id, size=32, **settings)
 
 
 def test_an_env_that_chooses_its_own_size_is_resized():
@@ -236,6 +295,47 @@ def test_an_env_of_images_is_taken_as_it_is_and_another_is_rendered():
     assert make_images("test/Painter-v0").observation_space.shape == (84, 84, 3)
     with pytest.raises(ValueError, match="gives images already"):
         make_images("test/Image-v0", 40)
+
+
+def test_an_env_that_takes_cameras_itself_is_told_them():
+    class Own(ImageEnv):
+        def __init__(self, cameras=(), render_mode=None):
+            super().__init__()
+            self.given = cameras
+
+    gym.register("test/Own-v0", entry_point=Own)
+    env: Any = make_images("test/Own-v0", cameras=["wrist"], disable_env_checker=True)
+    assert env.unwrapped.given == ["wrist"]
+
+
+def test_a_goal_env_keeps_its_goals_beside_the_stem_frame():
+    robotics = pytest.importorskip("gymnasium_robotics")
+    gym.register_envs(robotics)
+    env: Any = stemob_wrappers.make("FetchReach-v4", size=32, keep_state=True)
+    env.reset(seed=0)
+    observation, reward, *_, info = env.step(env.action_space.sample())
+    assert env.observation_space.contains(observation)
+    goals = observation["achieved_goal"], observation["desired_goal"]
+    assert env.unwrapped.compute_reward(*goals, info) == reward
+    assert observation["pixels"].std() > 5
+    assert list(env.pipelines) == ["pixels"]
+    env.close()
+
+
+def test_a_robosuite_task_is_made_with_its_cameras_and_the_robots_state():
+    pytest.importorskip("robosuite")
+    cameras = ("agentview", "robot0_eye_in_hand")
+    env = stemob_wrappers.make("stemob/Lift-v0", size=32, cameras=cameras, keep_state=True)
+    observation, _ = env.reset(seed=0)
+    plain = gym.make("stemob/Lift-v0", size=32, cameras=cameras)
+    wrapped = stemob_wrappers.StemObservation(plain)
+    assert env.observation_space == wrapped.observation_space
+    expected, _ = wrapped.reset(seed=0)
+    assert set(observation) == {"agentview_image", "robot0_eye_in_hand_image", "proprio"}
+    for key, value in expected.items():
+        assert np.array_equal(observation[key], value)
+    for each in (env, wrapped):
+        each.close()
 
 
 @pytest.fixture

@@ -12,7 +12,13 @@ from stemob_wrappers.extras import needs
 with needs("datasets"):
     import h5py
 
-from stemob_wrappers.datasets.hdf5.copy import BLOCK_ROWS, Address, address
+from stemob_wrappers.datasets.hdf5.copy import (
+    BLOCK_ROWS,
+    Address,
+    address,
+    chunks_of,
+    largest_shape,
+)
 from stemob_wrappers.datasets.hdf5.outside import is_plain
 
 
@@ -20,7 +26,7 @@ def compare_trees(
     before: Any,
     after: Any,
     *,
-    images: Iterable[h5py.Dataset] = (),
+    images: Iterable[tuple[h5py.Dataset, tuple[int, ...]]] = (),
     added: Collection[str] = (),
     changed: Collection[str] = (),
     left_out: Collection[str] = (),
@@ -33,7 +39,7 @@ def compare_trees(
     (chunks, filters) and bytes are compared.
 
     Args:
-        images: data sets of the source whose copies have other bytes.
+        images: data sets of the source whose copies have other bytes, and the shape of each copy.
         added: names of attributes of the group that the copy has on top.
         changed: names of attributes of the group that are not compared.
         left_out: paths below the group that are not compared.
@@ -47,7 +53,8 @@ def compare_trees(
         ['/data/states differs from the source']
     """
     yield from _compare_attributes(before, after, added, changed)
-    comparison = _Comparison({*map(address, images)}, {*left_out}, {*followed})
+    shapes = {address(image): shape for image, shape in images}
+    comparison = _Comparison(shapes, {*left_out}, {*followed})
     comparison.same[address(before)] = address(after)
     yield from comparison.members(before, after, "", follow_all)
 
@@ -67,7 +74,9 @@ def _compare_attributes(
 class _Comparison:
     """One comparison of two trees, and which objects were found to be the same."""
 
-    def __init__(self, images: set[Address], left_out: set[str], followed: set[str]) -> None:
+    def __init__(
+        self, images: dict[Address, tuple[int, ...]], left_out: set[str], followed: set[str]
+    ) -> None:
         self.images = images
         self.left_out = left_out
         self.followed = followed
@@ -114,12 +123,14 @@ class _Comparison:
             yield from self.datasets(before, after, where)
 
     def datasets(self, before: Any, after: Any, where: str) -> Iterator[str]:
-        if before.shape != after.shape or before.id.get_type() != after.id.get_type():
-            yield f"{where} is {after}, but the source has {before}"
+        shape = self.images.get(address(before), before.shape)
+        if shape != after.shape or before.id.get_type() != after.id.get_type():
+            wanted = "" if shape == before.shape else f", which becomes {shape}"
+            yield f"{where} is {after}, but the source has {before}{wanted}"
             return
         if not is_plain(after):
             yield f"{where} has its values in another file"
-        elif _storage(before) != _storage(after):
+        elif _storage(before, shape) != _storage(after, shape):
             yield f"{where} is stored in other chunks or with other filters than in the source"
         if address(before) not in self.images and not _same_values(before, after):
             yield f"{where} differs from the source"
@@ -159,12 +170,15 @@ def _same_bytes(before: Any, after: Any) -> bool:
     return all(np.asarray(one).tobytes() == np.asarray(other).tobytes() for one, other in pairs)
 
 
-def _storage(dataset: Any) -> tuple[Any, ...]:
+def _storage(dataset: Any, shape: Any) -> tuple[Any, ...]:
+    """How the copy of a data set is stored that has a shape."""
     if not is_plain(dataset):
-        return None, dataset.shape, []  # its copy is contiguous
+        return None, shape, []  # its copy is contiguous
     created = dataset.id.get_create_plist()
     filters = [created.get_filter(index) for index in range(created.get_nfilters())]
-    return dataset.chunks, dataset.maxshape, filters
+    if not shape:
+        return None, dataset.maxshape, filters
+    return chunks_of(dataset, shape), largest_shape(dataset, shape), filters
 
 
 def _as_text(link: Any) -> str:

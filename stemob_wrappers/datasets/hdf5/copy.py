@@ -70,25 +70,49 @@ def copy_attributes(source: h5py.HLObject, target: h5py.HLObject) -> None:
             copy.write(values)
 
 
-def create_like(source: h5py.Dataset, target: h5py.Group, name: str) -> h5py.Dataset:
+def create_like(
+    source: h5py.Dataset, target: h5py.Group, name: str, shape: tuple[int, ...] | None = None
+) -> h5py.Dataset:
     """Create an empty data set of the same type, shape, chunking, filters and attributes.
 
     One whose values lie in other files becomes an ordinary one: nothing is ever written to those.
+
+    Args:
+        shape: another one; the chunks are no larger then.
     """
+    shape = source.shape if shape is None else shape
     links = h5py.h5p.create(h5py.h5p.LINK_CREATE)
     links.set_create_intermediate_group(True)
     plain = is_plain(source)
+    space, properties = h5py.h5s.create_simple(shape), None
+    if plain:
+        space, properties = source.id.get_space(), source.id.get_create_plist()
+        if shape != source.shape:
+            most = largest_shape(source, shape)
+            space = h5py.h5s.create_simple(
+                shape, tuple(h5py.h5s.UNLIMITED if side is None else side for side in most)
+            )
+            if source.chunks is not None:
+                properties.set_chunk(chunks_of(source, shape))
     made = h5py.h5d.create(
-        target.id,
-        name.encode(),
-        source.id.get_type(),
-        source.id.get_space() if plain else h5py.h5s.create_simple(source.shape),
-        dcpl=source.id.get_create_plist() if plain else None,
-        lcpl=links,
+        target.id, name.encode(), source.id.get_type(), space, dcpl=properties, lcpl=links
     )
     dataset = h5py.Dataset(made)
     copy_attributes(source, dataset)
     return dataset
+
+
+def chunks_of(source: h5py.Dataset, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The chunks of a data set like another one, but of a shape."""
+    if source.chunks is None or shape == source.shape:
+        return source.chunks
+    return tuple(max(1, min(pair)) for pair in zip(source.chunks, shape, strict=True))
+
+
+def largest_shape(source: h5py.Dataset, shape: tuple[int, ...]) -> tuple[int | None, ...]:
+    """How far a data set like another one, but of a shape, can grow: where the other one can."""
+    pairs = zip(source.shape, source.maxshape, shape, strict=True)
+    return tuple(size if most == before else most for before, most, size in pairs)
 
 
 def create_group_like(source: h5py.Group, target: h5py.Group, name: str) -> h5py.Group:

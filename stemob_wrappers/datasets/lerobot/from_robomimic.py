@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from stemob_wrappers.config import StemConfig
 from stemob_wrappers.extras import needs
 
 with needs("datasets"):
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 
 from stemob_wrappers.datasets.lerobot.create import Episode, data_tables, place_episodes, write_meta
 from stemob_wrappers.datasets.lerobot.encode import Part, encode_video
+from stemob_wrappers.datasets.lerobot.layout import given_feature
 from stemob_wrappers.datasets.lerobot.source import LeRobotSource
 from stemob_wrappers.datasets.lerobot.tables import join_episodes
 from stemob_wrappers.datasets.robomimic.images import read_rows, row_names
@@ -99,6 +101,18 @@ class LeRobotOfRobomimic:
             states = {f"obs/{name}" for name in _state_names(demo)}
         reason = "it is not in the result, LeRobot has no place for it"
         return dict.fromkeys(sorted({*names} - states), reason)
+
+    def check_sizes(self, config: StemConfig) -> None:
+        """Refuse sizes that cannot be written.
+
+        Raises:
+            ValueError: videos of odd sides, or frames smaller than the config makes them.
+        """
+        with self._opened() as file:
+            images = self.file.images(file, self.demos[0])
+        for _, layout in images.values():
+            shape = (layout.height, layout.width, 3)
+            given_feature({"dtype": "video", "shape": shape}, config)
 
     def failed(self) -> list[str]:
         """What could not even be looked at: nothing here."""

@@ -8,8 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from stemob_wrappers.config import StemConfig
 from stemob_wrappers.extras import needs
 from stemob_wrappers.stem.frames import MIN_SIDE, named_as_no_colour
+from stemob_wrappers.stem.resize import given_size
 
 INFO, STATS, EPISODES = "meta/info.json", "meta/stats.json", "meta/episodes"
 DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
@@ -161,6 +163,36 @@ class Layout:
                 row["dataset_from_index"], first.get(where, row["dataset_from_index"])
             )
         return first
+
+
+def given_feature(feature: dict[str, Any], config: StemConfig) -> dict[str, Any]:
+    """Return what the info says of a camera whose stem frames a config gives back.
+
+    Raises:
+        ValueError: a video of odd sides, which its encoders do not take, or frames that are
+            smaller than the config makes them.
+
+    Example:
+        >>> config = StemConfig(resize=(64, 64), output="small")
+        >>> given_feature({"dtype": "video", "shape": [480, 640, 3]}, config)["shape"]
+        [48, 64, 3]
+    """
+    shape = list(feature["shape"])
+    axes = [0, 1] if shape[-1] == 3 else [1, 2]
+    size = given_size(config, *(int(shape[axis]) for axis in axes))
+    if size == tuple(shape[axis] for axis in axes):
+        return feature
+    if feature["dtype"] == "video" and (size[0] % 2 or size[1] % 2):
+        raise ValueError(
+            f"frames of {shape} become {size[0]} x {size[1]}, and videos have even sides: choose "
+            "a resize that gives such, or aspect='stretch'"
+        )
+    for axis, side in zip(axes, size, strict=True):
+        shape[axis] = side
+    said = {"video.height": size[0], "video.width": size[1]}
+    info = feature.get("info") or {}
+    info = info | {name: side for name, side in said.items() if name in info}
+    return feature | {"shape": shape} | ({"info": info} if info else {})
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> Any:

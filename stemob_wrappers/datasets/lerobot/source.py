@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stemob_wrappers.config import StemConfig
 from stemob_wrappers.datasets.lerobot.encode import (
     CODEC,
     ENCODERS,
@@ -24,7 +25,14 @@ from stemob_wrappers.datasets.lerobot.encode import (
     encode_video,
     read_levels,
 )
-from stemob_wrappers.datasets.lerobot.layout import INFO, STATS, Layout, Place, read_table
+from stemob_wrappers.datasets.lerobot.layout import (
+    INFO,
+    STATS,
+    Layout,
+    Place,
+    given_feature,
+    read_table,
+)
 from stemob_wrappers.datasets.lerobot.stats import Levels
 from stemob_wrappers.datasets.lerobot.tables import (
     join_episodes,
@@ -117,6 +125,15 @@ class LeRobotSource:
     def left_out(self) -> dict[str, str]:
         """Pictures that stay as they are, with the reason."""
         return self.layout.cameras(self.keys or ())[1]
+
+    def check_sizes(self, config: StemConfig) -> None:
+        """Refuse sizes that cannot be written.
+
+        Raises:
+            ValueError: videos of odd sides, or frames smaller than the config makes them.
+        """
+        for key in self.cameras:
+            given_feature(self.layout.feature(key), config)
 
     def failed(self) -> list[str]:
         """What could not even be looked at: nothing here."""
@@ -263,8 +280,9 @@ class LeRobotSource:
         self, target: Path, levels: dict[str, list[Levels]], made_by: dict[str, Any]
     ) -> None:
         info = json.loads(json.dumps(self.layout.info))
+        config = StemConfig.from_dict(made_by["config"])
         for key in levels:
-            feature = info["features"][key]
+            feature = info["features"][key] = given_feature(info["features"][key], config)
             feature["info"] = (feature.get("info") or {}) | {
                 "stemob.fingerprint": made_by["fingerprint"]
             }

@@ -18,8 +18,9 @@ from stemob_wrappers.extras import needs
 with needs("lerobot"):
     import av
 
+from stemob_wrappers.config import StemConfig
 from stemob_wrappers.datasets.lerobot.encode import Part
-from stemob_wrappers.datasets.lerobot.layout import INFO, read_table
+from stemob_wrappers.datasets.lerobot.layout import INFO, given_feature, read_table
 from stemob_wrappers.datasets.lerobot.source import LeRobotSource
 from stemob_wrappers.datasets.stems import Item, Stems
 from stemob_wrappers.made_by import SIDECAR
@@ -36,7 +37,7 @@ def compare_lerobot(reader: Any, target: Path, made_by: dict[str, Any], stems: S
     try:
         items = reader.items()
         if isinstance(reader, LeRobotSource):
-            problems += _compare_tables(reader, after)
+            problems += _compare_tables(reader, after, stems.config)
             problems += _compare_copied(reader, after)
         else:
             problems += reader.compare_rows(target)
@@ -60,11 +61,15 @@ def _compare_copied(before: LeRobotSource, after: LeRobotSource) -> Iterator[str
         yield f"{after.path / file} is not made from the source"
 
 
-def _compare_tables(before: LeRobotSource, after: LeRobotSource) -> Iterator[str]:
+def _compare_tables(
+    before: LeRobotSource, after: LeRobotSource, config: StemConfig
+) -> Iterator[str]:
     """The info, the episodes and the rows, save what is said of the converted cameras."""
     infos = [json.loads(json.dumps(reader.layout.info)) for reader in (before, after)]
-    for info in infos:
-        for key in before.cameras:
+    for key in before.cameras:
+        given = given_feature(infos[0]["features"][key], config)
+        infos[0]["features"][key]["shape"] = given["shape"]
+        for info in infos:
             info["features"][key].pop("info", None)
     if infos[0] != infos[1]:
         yield f"{after.path / INFO} differs from the source"
@@ -104,6 +109,9 @@ def _compare_frames(
     part = reader.make(item, iter([block]))
     expected, tolerance = (block, TOLERANCE) if part.ends else (_decoded(part), VIDEO_TOLERANCE)
     for row, (one, other) in enumerate(zip(expected, found, strict=False)):
+        if one.shape != other.shape:
+            yield f"{item.source}, frame {row} is {other.shape}, but should be {one.shape}"
+            return
         error = np.abs(one.astype(int) - other)
         off = error.max() if part.ends else error.mean()
         if off > tolerance:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from stemob_wrappers.config import StemConfig
 from stemob_wrappers.stem.frames import FrameLayout, find_layout, named_as_no_colour
+from stemob_wrappers.stem.resize import given_layout
 
 MAIN_FILE, METADATA = "data/main_data.hdf5", "data/metadata.json"
 JPEG_SIDE = 32  # Minari takes no smaller array for an image that it compresses
@@ -107,14 +110,9 @@ def leaves(metadata: dict[str, Any], name: str) -> list[Leaf]:
 
 
 def _leaves(space: dict[str, Any], keys: tuple[str, ...], path: str) -> list[Leaf]:
-    subspaces = space.get("subspaces", {})
-    if isinstance(subspaces, list):  # of a Tuple
-        children = [(str(n), f"_index_{n}", child) for n, child in enumerate(subspaces)]
-    else:
-        children = [(key, key, child) for key, child in subspaces.items()]
     found = [
         leaf
-        for key, name, child in children
+        for key, name, child in _children(space)
         for leaf in _leaves(child, (*keys, key), f"{path}/{name}")
     ]
     if space.get("type") == "Box":
@@ -125,13 +123,62 @@ def _leaves(space: dict[str, Any], keys: tuple[str, ...], path: str) -> list[Lea
     return found
 
 
+def _children(space: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    """What a space consists of: the key of each, its name in the file, and itself."""
+    subspaces = space.get("subspaces", {})
+    if isinstance(subspaces, list):  # of a Tuple
+        return [(str(n), f"_index_{n}", child) for n, child in enumerate(subspaces)]
+    return [(key, key, child) for key, child in subspaces.items()]
+
+
+def given_leaf(leaf: Leaf, config: StemConfig) -> Leaf:
+    """Return an image's Box of the stem frames that a config gives back.
+
+    Raises:
+        ValueError: its frames are smaller than the config makes them.
+    """
+    assert leaf.layout is not None, "an image"
+    return leaf._replace(shape=given_layout(config, leaf.layout).shape)
+
+
+def given_space(space: str, images: Iterable[Leaf]) -> str:
+    """Return an observation space, as JSON in a text, with the Boxes of images at their shapes.
+
+    Args:
+        space: of the metadata.
+        images: with their new shapes.
+    """
+    shapes = {image.path: image.shape for image in images}
+    return json.dumps(_reshaped(json.loads(space), "observations", shapes))
+
+
+def _reshaped(
+    space: dict[str, Any], path: str, shapes: dict[str, tuple[int, ...]]
+) -> dict[str, Any]:
+    inner = [_reshaped(child, f"{path}/{name}", shapes) for _, name, child in _children(space)]
+    if inner:
+        listed = isinstance(space["subspaces"], list)
+        subspaces = inner if listed else dict(zip(space["subspaces"], inner, strict=True))
+        return space | {"subspaces": subspaces}
+    shape = shapes.get(path)
+    if shape is None or shape == tuple(space["shape"]):
+        return space
+    ends = {name: np.ravel(space[name])[0].item() for name in ("low", "high")}
+    filled = {name: np.full(shape, end, space["dtype"]).tolist() for name, end in ends.items()}
+    return space | filled | {"shape": list(shape)}
+
+
 def is_named_otherwise(key: str) -> bool:
     """Whether a part of a key says depth, segmentation, mask, normal or flow."""
     return any(map(named_as_no_colour, key.split("/")))
 
 
 def new_metadata(
-    metadata: dict[str, Any], target: Path, made_by: dict[str, Any], keys: list[str] | None
+    metadata: dict[str, Any],
+    target: Path,
+    made_by: dict[str, Any],
+    keys: list[str] | None,
+    images: Iterable[Leaf],
 ) -> dict[str, Any]:
     """Return the metadata of a converted data set.
 
@@ -142,6 +189,7 @@ def new_metadata(
         target: where the data set will lie; names it if it is a name that Minari takes.
         made_by: the provenance.
         keys: of the images that StemObservation is to touch, or None for all.
+        images: the stem frames, at their shapes.
     """
     wrapper = {
         "name": WRAPPER.split(":")[1],
@@ -154,6 +202,7 @@ def new_metadata(
     }
     changed: dict[str, Any] = {
         "jpeg_encoding": False,
+        "observation_space": given_space(metadata["observation_space"], images),
         "stemob": {"fingerprint": made_by["fingerprint"]},
     }
     for name in ("env_spec", "eval_env_spec"):

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from stemob_wrappers.config import StemConfig
 from stemob_wrappers.extras import needs
 
 with needs("minari"):
@@ -36,6 +37,7 @@ from stemob_wrappers.datasets.minari.metadata import (
     MAIN_FILE,
     METADATA,
     Leaf,
+    given_leaf,
     is_named_otherwise,
     leaves,
     new_metadata,
@@ -43,6 +45,7 @@ from stemob_wrappers.datasets.minari.metadata import (
 )
 from stemob_wrappers.datasets.plan import target_of
 from stemob_wrappers.datasets.stems import CorruptSourceError, Item, Stems, file_stamp
+from stemob_wrappers.stem.frames import find_layout
 from stemob_wrappers.stem.provenance import write_sidecar
 
 UNREADABLE = (OSError, KeyError, RuntimeError, ValueError)
@@ -130,6 +133,19 @@ class MinariSource:
         reasons = {leaf.key: self._why_not(leaf) for leaf in self.observed}
         return {key: reason for key, reason in reasons.items() if reason}
 
+    def check_sizes(self, config: StemConfig) -> None:
+        """Refuse sizes that cannot be written.
+
+        Raises:
+            ValueError: frames are smaller than the config makes them.
+        """
+        for leaf in self.images:
+            given_leaf(leaf, config)
+
+    def given(self, leaf: Leaf, config: StemConfig) -> Leaf:
+        """What a Box becomes: another one where its stem frames have another size."""
+        return given_leaf(leaf, config) if leaf in self.images else leaf
+
     def failed(self) -> list[str]:
         """What could not even be looked at: nothing here."""
         return []
@@ -167,7 +183,7 @@ class MinariSource:
         stems.begin()
         with self._opened() as file, new_file(part) as (target, check):
             for leaf, dataset in self.replaced(file, item).items():
-                made = _create(target, leaf, dataset)
+                made = _create(target, leaf, self.given(leaf, stems.config), dataset)
                 start = 0
                 for rows in self.new_rows(leaf, dataset, item, stems):
                     made[start : start + len(rows)] = rows
@@ -264,7 +280,9 @@ class MinariSource:
             copy_tree(source, file, left_out=_episodes(source))
         everything = self.keys is None and not self.left_out()
         keys = None if everything else self.converted()
-        metadata = new_metadata(self.metadata, target_of(target), made_by, keys) | {
+        config = StemConfig.from_dict(made_by["config"])
+        images = [given_leaf(leaf, config) for leaf in self.images]
+        metadata = new_metadata(self.metadata, target_of(target), made_by, keys, images) | {
             "dataset_size": round((target / MAIN_FILE).stat().st_size / 1e6, 1)
         }
         (target / METADATA).write_text(json.dumps(metadata))
@@ -289,9 +307,11 @@ class MinariSource:
                 for leaf in self.images:
                     path, layout = f"{item.source}/{leaf.path}", leaf.layout
                     dataset, made = _dataset(before, path), _dataset(after, path)
+                    given = find_layout(made.shape[1:], made.dtype)
                     assert layout is not None, "an image"
+                    assert given is not None, "an image, as its source is"
                     raw = layout.to_frames(self.rows(leaf, dataset, 0, 1))[0]
-                    yield f"{item.source} {leaf.key}", raw, layout.to_frames(made[:1])[0]
+                    yield f"{item.source} {leaf.key}", raw, given.to_frames(made[:1])[0]
 
     def _why_not(self, leaf: Leaf) -> str | None:
         """Say why a Box is no image: "" if it is one, None if nobody would think so."""
@@ -305,15 +325,16 @@ class MinariSource:
         return h5py.File(self.path / MAIN_FILE, "r")
 
 
-def _create(target: h5py.File, leaf: Leaf, dataset: h5py.Dataset) -> h5py.Dataset:
+def _create(target: h5py.File, leaf: Leaf, given: Leaf, dataset: h5py.Dataset) -> h5py.Dataset:
+    shape = (len(dataset), *given.shape)
     if not _is_jpeg(leaf, dataset):
-        return create_like(dataset, target, leaf.path)
+        return create_like(dataset, target, leaf.path, shape)
     made = target.create_dataset(  # as Minari writes plain images
         leaf.path,
-        (len(dataset), *leaf.shape),
+        shape,
         leaf.dtype,
         chunks=True,
-        maxshape=(None, *leaf.shape),
+        maxshape=(None, *given.shape),
     )
     copy_attributes(dataset, made)
     return made

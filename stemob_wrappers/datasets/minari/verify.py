@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from stemob_wrappers.config import StemConfig
 from stemob_wrappers.extras import needs
 
 with needs("minari"):
@@ -15,7 +16,7 @@ with needs("minari"):
 import numpy as np
 
 from stemob_wrappers.datasets.hdf5.compare import compare_trees
-from stemob_wrappers.datasets.minari.metadata import MAIN_FILE, METADATA
+from stemob_wrappers.datasets.minari.metadata import MAIN_FILE, METADATA, given_leaf, given_space
 from stemob_wrappers.datasets.minari.source import UNREADABLE, MinariSource
 from stemob_wrappers.datasets.stems import Item, Stems
 from stemob_wrappers.made_by import SIDECAR
@@ -29,7 +30,7 @@ def compare_minari(
 ) -> list[str]:
     """Return what is wrong with a converted data set."""
     del made_by  # a Minari data set has no shards
-    problems = list(_compare_files(reader, target))
+    problems = list(_compare_files(reader, target, stems.config))
     try:
         with (
             h5py.File(reader.path / MAIN_FILE, "r") as before,
@@ -48,14 +49,17 @@ def compare_minari(
     return problems
 
 
-def _compare_files(reader: MinariSource, target: Path) -> Iterator[str]:
+def _compare_files(reader: MinariSource, target: Path, config: StemConfig) -> Iterator[str]:
     try:
         metadata = json.loads((target / METADATA).read_text())
     except (OSError, ValueError) as error:
         yield f"{target / METADATA} cannot be read ({error})"
         return
-    for name in sorted({*metadata, *reader.metadata} - {*CHANGED}):
-        if metadata.get(name) != reader.metadata.get(name):
+    images = [given_leaf(leaf, config) for leaf in reader.images]
+    space = given_space(reader.metadata["observation_space"], images)
+    expected = reader.metadata | {"observation_space": space}
+    for name in sorted({*metadata, *expected} - {*CHANGED}):
+        if metadata.get(name) != expected.get(name):
             yield f"{target / METADATA}: {name} differs from the source"
     if metadata.get("jpeg_encoding") is not False:
         yield f"{target / METADATA}: jpeg_encoding is not false, so Minari takes frames for JPEG"
@@ -76,7 +80,7 @@ def _compare_episode(
     yield from compare_trees(before[item.source], after[item.source], left_out=left_out)
     for leaf, dataset in replaced.items():
         made = after[item.source].get(leaf.path)
-        shape = (len(dataset), *leaf.shape)
+        shape = (len(dataset), *reader.given(leaf, stems.config).shape)
         if made is None or made.shape != shape or made.dtype != leaf.dtype:
             yield f"{dataset.name} is missing, or not {leaf.dtype} {shape}"
             continue

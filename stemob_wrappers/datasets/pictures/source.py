@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stemob_wrappers.config import StemConfig
 from stemob_wrappers.datasets.parts import printable
 from stemob_wrappers.datasets.pictures.listing import Listing, is_video, list_pictures
 from stemob_wrappers.datasets.stems import CorruptSourceError, Item, Stems, file_stamp
@@ -90,6 +91,9 @@ class PicturesSource:
     def left_out(self) -> dict[str, str]:
         """Pictures that are copied as they are, and what is not copied, with the reason."""
         return {printable(name): reason for name, reason in self._files.left_out.items()}
+
+    def check_sizes(self, config: StemConfig) -> None:
+        """Refuse sizes that cannot be written: each file fails by itself."""
 
     def failed(self) -> list[str]:
         """What could not even be looked at."""

@@ -16,6 +16,7 @@ from stemob_wrappers.datasets.pictures.listing import is_video
 from stemob_wrappers.datasets.pictures.source import PicturesSource, read_frames
 from stemob_wrappers.datasets.stems import Item, Stems
 from stemob_wrappers.made_by import SIDECAR
+from stemob_wrappers.stem.frames import FrameLayout
 from stemob_wrappers.videos import video_properties, write_video
 
 SAMPLED_IMAGES = 100  # a folder; of every video the first block of frames
@@ -67,8 +68,9 @@ def _compare_image(
     reader: PicturesSource, item: Item, result: Path, stems: Stems, recompute: bool
 ) -> Iterator[str]:
     raw, stem = next(reader.frames(item)), next(read_frames(result))
-    if raw.shape != stem.shape:
-        yield f"{result} is {stem.shape}, but the source {raw.shape}"
+    shape = stems.given(FrameLayout(*raw.shape[:2])).shape
+    if stem.shape != shape:
+        yield f"{result} is {stem.shape}, but should be {shape}"
     elif recompute:
         error = np.abs(next(reader.stem_frames(item, stems)).astype(int) - stem).max()
         if error > TOLERANCE:
@@ -88,7 +90,7 @@ def _compare_video(reader: PicturesSource, item: Item, result: Path, stems: Stem
         write_video(encoded, made, video_properties(original, max_pixels=reader.max_pixels).fps)
         expected = _first_frames(read_frames(encoded), stems)
     if expected.shape[1:] != found.shape[1:]:
-        yield f"{result} has frames of {found.shape[1:]}, but the source of {expected.shape[1:]}"
+        yield f"{result} has frames of {found.shape[1:]}, but should of {expected.shape[1:]}"
         return
     for row, (one, other) in enumerate(zip(expected, found, strict=False)):
         error = np.abs(one.astype(int) - other).mean()

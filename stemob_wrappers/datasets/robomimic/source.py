@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stemob_wrappers.config import StemConfig
 from stemob_wrappers.extras import needs
 
 with needs("datasets"):
@@ -42,7 +43,7 @@ from stemob_wrappers.datasets.robomimic.images import (
 from stemob_wrappers.datasets.robomimic.survey import Survey, survey_demos
 from stemob_wrappers.datasets.stems import CorruptSourceError, Item, Stems, file_stamp
 from stemob_wrappers.made_by import open_hdf5
-from stemob_wrappers.stem.frames import FrameLayout
+from stemob_wrappers.stem.frames import FrameLayout, find_layout
 from stemob_wrappers.stem.provenance import write_attributes
 
 SOURCE_ATTRIBUTE = "stemob_source"  # on an extra demo: which one it was made from
@@ -110,6 +111,9 @@ class RobomimicSource:
         """What looks like pictures and is left as it is, with the reason."""
         return self._survey.left_out
 
+    def check_sizes(self, config: StemConfig) -> None:
+        """Refuse sizes that cannot be written: HDF5 takes them all."""
+
     def failed(self) -> list[str]:
         """What could not even be looked at: nothing here, a demo fails as an item."""
         return []
@@ -154,9 +158,14 @@ class RobomimicSource:
         stems.begin()
         with h5py.File(self.path, "r") as source, new_file(part) as (target, check):
             images = self.images(source, item.source)
+            shapes = {
+                path: (image.shape[0], *stems.given(layout).shape)
+                for path, (image, layout) in images.items()
+            }
             try:
                 made: dict[str, h5py.Dataset] = {
-                    path: create_like(image, target, path) for path, (image, _) in images.items()
+                    path: create_like(image, target, path, shapes[path])
+                    for path, (image, _) in images.items()
                 }
             except UNREADABLE as error:
                 raise CorruptSourceError(f"cannot be read ({error})") from error
@@ -209,11 +218,11 @@ class RobomimicSource:
                     if not path.startswith("obs/") or not len(image):
                         continue
                     for row in np.linspace(0, len(image) - 1, frames).astype(int):
-                        raw, stem = (
-                            layout.to_frames(np.asarray(dataset[row]))[0]
-                            for dataset in (image, _dataset(file, f"data/{name}/{path}"))
-                        )
-                        yield f"{name} {path} [{row}]", raw, stem
+                        raw = layout.to_frames(np.asarray(image[row]))[0]
+                        stem = np.asarray(_dataset(file, f"data/{name}/{path}")[row])
+                        after = find_layout(stem.shape, stem.dtype)
+                        assert after is not None, "an image, as its source is"
+                        yield f"{name} {path} [{row}]", raw, after.to_frames(stem)[0]
 
     def _assemble_demo(
         self, source_data: Any, data: h5py.Group, item: Item, parts: Mapping[Item, Path]

@@ -101,7 +101,10 @@ def _compare_demo(
     found = reader.demo(before, item.source)
     images = found.images
     added = (SOURCE_ATTRIBUTE, DRAW_ATTRIBUTE) if item.draw else ()
-    converted = [image for image, _ in images.values()]
+    shapes = {
+        path: (len(image), *stems.given(layout).shape) for path, (image, layout) in images.items()
+    }
+    converted = [(image, shapes[path]) for path, (image, _) in images.items()]
     yield from compare_trees(
         before["data"][item.source],
         demo,
@@ -112,7 +115,7 @@ def _compare_demo(
     )
     for path, (image, layout) in images.items():
         stem = demo.get(path)
-        if stem is None or stem.shape != image.shape or not len(image):
+        if stem is None or stem.shape != shapes[path] or not len(image):
             continue  # said above, or nothing to compute
         for row in np.unique(np.linspace(0, len(image) - 1, SAMPLED_FRAMES).astype(int)):
             raw = image[row]

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from typing import Any
 
 import gymnasium as gym
@@ -209,6 +210,8 @@ def test_robosuite_rebuilds_the_env_and_the_states(demos):
         arguments = json.loads(str(file["data"].attrs["env_args"]))
         demo: Any = file["data/demo_0"]
         assert arguments["type"] == 1
+        assert arguments["env_version"] == robosuite.__version__
+        assert arguments["mujoco_version"] == version("mujoco")
         blind = {"has_offscreen_renderer": False, "use_camera_obs": False}
         env = robosuite.make(arguments["env_name"], **{**arguments["env_kwargs"], **blind})
         env.reset()
