@@ -28,28 +28,37 @@ Loss = Callable[[Network, Batch, torch.Generator], Tensor]
 
 
 @dataclass(frozen=True)
-class Training:
-    """Settings of a training; the policies add their own."""
+class PolicySettings:
+    """Settings of every policy: what it learns from, where it goes, how it acts in chunks."""
 
     demos: str = field(metadata={"help": "robomimic file, as collect.py writes it"})
-    out: str = field(metadata={"help": "folder for checkpoint, losses and policy"})
+    out: str = field(metadata={"help": "folder for the policy and what its making leaves"})
+    chunk: int = field(default=8, metadata={"help": "actions that are planned at once"})
+    execute: int = field(default=4, metadata={"help": "actions of a chunk that are run"})
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.execute <= self.chunk:
+            raise ValueError(
+                f"execute must be within 1 and chunk = {self.chunk}, got {self.execute}."
+            )
+
+
+@dataclass(frozen=True)
+class Training(PolicySettings):
+    """Settings of a training; the policies add their own."""
+
     augment: str = field(default="none", metadata={"help": f"none, {', '.join(NAMES)}"})
     seed: int = field(default=0, metadata={"help": "of weights, batches and augmentation"})
     epochs: int = field(default=40, metadata={"help": "passes over the demonstrations"})
     batch_size: int = field(default=128, metadata={"help": "samples of a step"})
     learning_rate: float = field(default=1e-3, metadata={"help": "the highest of the schedule"})
     ema: float = field(default=0.995, metadata={"help": "decay of the averaged weights"})
-    chunk: int = field(default=8, metadata={"help": "actions that are predicted at once"})
-    execute: int = field(default=4, metadata={"help": "actions of a chunk that are run"})
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.augment not in ("none", *NAMES):
             raise ValueError(
                 f"augment must be none or one of {', '.join(NAMES)}, got {self.augment!r}."
-            )
-        if not 1 <= self.execute <= self.chunk:
-            raise ValueError(
-                f"execute must be within 1 and chunk = {self.chunk}, got {self.execute}."
             )
         if self.epochs < 1 or self.batch_size < 1:
             raise ValueError(
@@ -153,7 +162,7 @@ def _last_entries(path: Path) -> np.ndarray:
     return np.array([row for _, row in sorted({row[0]: row for row in rows}.items())])
 
 
-C = TypeVar("C", bound=Training)
+C = TypeVar("C", bound=PolicySettings)
 
 
 def parse(config_type: type[C], description: str | None) -> C:

@@ -25,8 +25,8 @@ from stemob_wrappers.stem.pipeline import StemPipeline
 
 GRID_LOOKS = 3
 COLUMNS = (
-    *("frames", "steps", "alpha_bar", "pixels", "latents", "clean cm", "perturbed cm"),
-    *("(low-high)", "effector", "objects"),
+    *("frames", "steps", "alpha_bar", "pixels", "latents", "own state %"),
+    *("clean cm", "perturbed cm", "(low-high)", "effector", "objects"),
 )
 
 
@@ -87,7 +87,9 @@ def write_study_page(rows: Sequence[Row], out: Path) -> Path:
         columns=COLUMNS,
         rows=[_cells(row) for row in rows],
         note="pixels, latents: distance between appearances of one layout over the distance "
-        "between layouts. cm: error of a probe that reads positions from frames.",
+        "between layouts. Own state: how many perturbed frames have their own state in the "
+        "nearest clean frame of all states (in brackets, by chance). cm: error of a probe that "
+        "reads positions from frames.",
     )
 
 
@@ -181,6 +183,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         number(row.alpha_bar, 3) if is_stem else "-",
         number(row.pixels),
         number(row.latents),
+        f"{number(100 * row.own_state, 0)} ({number(100 * row.own_state_chance, 1)})",
         number(row.clean_cm, 1),
         number(row.perturbed_cm, 1),
         f"{number(row.perturbed_low_cm, 1)}-{number(row.perturbed_high_cm, 1)}",

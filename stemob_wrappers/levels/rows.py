@@ -23,6 +23,8 @@ class Row:
         backbone, method, noise, inversion_steps: of the stem frames; empty for a baseline.
         alpha_bar: noise level.
         pixels, latents: convergence, lower is better; NaN where there are none.
+        own_state: share of perturbed frames whose nearest clean one shows the same state.
+        own_state_chance: what that share is by chance, one over the number of states.
         clean_cm, perturbed_cm: the probe's error on clean and on perturbed test frames.
         perturbed_low_cm, perturbed_high_cm: the lowest and highest of the seeds.
         effector_cm, objects_cm: of the perturbed error, by what is read.
@@ -37,6 +39,8 @@ class Row:
     alpha_bar: float = 1.0
     pixels: float = np.nan
     latents: float = np.nan
+    own_state: float = np.nan
+    own_state_chance: float = np.nan
     clean_cm: float = np.nan
     perturbed_cm: float = np.nan
     perturbed_low_cm: float = np.nan

@@ -3,7 +3,8 @@
 *Convergence* is the distance between one state under two appearances over the distance between two
 states under one appearance: below 1, a change of light or texture moves a frame less than a change
 of layout does. *Structure kept* is how well a small probe, trained on clean stem frames, reads
-positions from stem frames that are clean and that are perturbed.
+positions from stem frames that are clean and that are perturbed. *Own state* is retrieval: how
+often the clean frame that is nearest to a perturbed one shows the same state.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from stemob_wrappers.augment import Augmentation, colour_jitter, random_conv
 from stemob_wrappers.config import Method, NoisePolicy, StemConfig
 from stemob_wrappers.diffusion.noise import draw_noise, noise_key
 from stemob_wrappers.levels.probe import reading_errors
+from stemob_wrappers.levels.retrieval import own_state_share
 from stemob_wrappers.levels.rows import Row, read_rows, write_rows
 from stemob_wrappers.renders.pairs import (
     SPLIT,
@@ -57,8 +59,8 @@ AUGMENTATIONS: dict[str, Augmentation | None] = {
 PROBE_SEEDS = 5
 DETERMINISTIC = ("ddim", "ddim-renoise", "ddim-fixed-point")
 
-# Raised when the probe or the augmentations it is trained with come to give other figures.
-PROBE = 2
+# Raised when the probe or its augmentations come to give other figures, or a row to hold more.
+PROBE = 3
 
 
 @dataclass(frozen=True)
@@ -187,8 +189,7 @@ def convergence(features: NDArray[Any]) -> float:
 
 
 def _baseline(ending: str, pairs: Pairs, study: Study) -> Row:
-    row = Row("raw" + ending, pixels=convergence(pairs.frames[:, :CONVERGENCE_STATES]))
-    return dataclasses.replace(row, **_errors(pairs.frames, pairs, study, ending))
+    return Row("raw" + ending, **_of_frames(pairs.frames, pairs, study, ending))
 
 
 def _setting(pipeline: StemPipeline, ending: str) -> Row:
@@ -229,9 +230,8 @@ def _measure(pipeline: StemPipeline, ending: str, pairs: Pairs, study: Study) ->
     inverted = np.concatenate(latents).reshape(looks, -1, *latents[0].shape[1:])
     return dataclasses.replace(
         _setting(pipeline, ending),
-        pixels=convergence(stems[:, :CONVERGENCE_STATES]),
         latents=convergence(inverted),
-        **_errors(stems, pairs, study, ending),
+        **_of_frames(stems, pairs, study, ending),
     )
 
 
@@ -251,11 +251,18 @@ def _noise(
     return draw_noise(pipeline.config.seed, keys, pipeline.noise_shape(*frames.shape[1:3]))
 
 
-def _errors(frames: NDArray[np.uint8], pairs: Pairs, study: Study, ending: str) -> dict[str, float]:
-    """What probes that were trained under one augmentation miss by, as fields of a row."""
+def _of_frames(
+    frames: NDArray[np.uint8], pairs: Pairs, study: Study, ending: str
+) -> dict[str, float]:
+    """What is measured of frames, as fields of a row; probes are trained under one augmentation."""
+    found = {
+        "pixels": convergence(frames[:, :CONVERGENCE_STATES]),
+        "own_state": own_state_share(frames),
+        "own_state_chance": 1 / frames.shape[1],
+    }
     if pairs.points is None:
-        return {}
-    return reading_errors(
+        return found
+    return found | reading_errors(
         frames,
         pairs.points,
         pairs.names,

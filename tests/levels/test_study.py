@@ -27,6 +27,7 @@ from stemob_wrappers.diffusion.schedule import SD_SCHEDULE, NoiseSchedule
 from stemob_wrappers.levels import at_level, level_table, read_schedule, study
 from stemob_wrappers.levels.probe import probe_errors
 from stemob_wrappers.levels.report import print_study, report_study, write_plot
+from stemob_wrappers.levels.retrieval import own_state_share
 from stemob_wrappers.levels.rows import Row, read_rows, recommend, write_rows
 from stemob_wrappers.levels.study import Study, convergence, run_study
 from stemob_wrappers.pictures import read_image, write_image
@@ -217,7 +218,10 @@ def test_a_study_is_resumed_where_it_stopped(planted, tmp_path, monkeypatch):
     ]
     assert str(run_study(small_study(), tmp_path)) == str(rows)
     with (tmp_path / "levels.csv").open() as file:
-        assert len(list(csv.DictReader(file))) == 6
+        lines = list(csv.DictReader(file))
+    assert len(lines) == 6
+    assert {float(line["own_state_chance"]) for line in lines} == {1 / 40}
+    assert float(lines[0]["own_state"]) == own_state_share(planted_pairs(states=40).frames)
     write_plot(rows, tmp_path / "levels.png")
     print_study(rows)
 
