@@ -11,7 +11,7 @@ INSTALLED := .venv/.installed
 # Runs what follows it with MUJOCO_GL set to a backend that really renders here.
 WITH_GL = MUJOCO_GL=$$($(BIN)/python -m stemob_wrappers.scene.gl) && export MUJOCO_GL && echo "MUJOCO_GL=$$MUJOCO_GL" &&
 
-.PHONY: help demo test bench soak test-matrix lint format build docs clean system
+.PHONY: help demo test bench soak test-matrix lint format build release-check docs clean system
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -51,6 +51,11 @@ format: $(INSTALLED) ## put the code in order
 build: $(INSTALLED) ## make the wheel, in dist/
 	rm -rf build dist
 	$(BIN)/python -m build --wheel
+
+# Takes ten minutes and a few GB of the temporary folder.
+release-check: $(INSTALLED) ## build sdist and wheel, check them, run the demo from each
+	rm -rf build dist
+	@$(WITH_GL) $(BIN)/python .ci/release_check.py
 
 docs: $(INSTALLED) ## build the documentation site, in build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build

@@ -19,7 +19,7 @@ EXTRAS = PROJECT["optional-dependencies"]
 OPTIONAL = [
     *("robosuite", "diffusers", "huggingface_hub", "mujoco", "cv2", "h5py", "rich", "typer"),
     *("transformers", "PIL", "simplejpeg", "av", "jinja2", "matplotlib", "scipy", "onnx"),
-    "stable_baselines3",
+    *("stable_baselines3", "gradio"),
 ]
 # Where a package is called otherwise than what is imported.
 DISTRIBUTIONS = {

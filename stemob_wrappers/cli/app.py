@@ -17,6 +17,7 @@ from stemob_wrappers import __version__
 from stemob_wrappers.cli.caching import cache_app
 from stemob_wrappers.cli.config_file import with_config_file
 from stemob_wrappers.cli.doctoring import doctor
+from stemob_wrappers.cli.exploring import explore
 from stemob_wrappers.cli.inverting import invert, invert_dataset, merge_shards
 from stemob_wrappers.cli.making import train_backbone
 from stemob_wrappers.cli.measuring import bench, evaluate, levels, report
@@ -33,6 +34,7 @@ app = typer.Typer(
 PANELS: dict[str, dict[Callable[..., None], str]] = {
     "Look": {
         demo: "stemob demo",
+        explore: "stemob explore --env stemob/Lift-v0",
         invert: "stemob invert photo.png stem.png --inversion-steps 5",
         perturb: "stemob perturb --env stemob/Lift-v0 --suite lighting --out sheet",
         visualize: "stemob visualize stem-demos.hdf5 frames --raw demos.hdf5",

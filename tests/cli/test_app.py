@@ -92,6 +92,23 @@ BAD: dict[str, list[tuple[tuple[Any, ...], str]]] = {
         (("--env", "HalfCheetah-v5", "--out", "p", "--size", 0), "--size"),
         (("--out", "p"), "--env"),
     ],
+    "explore": [
+        (("--env", "Nope-v0"), "Nope"),
+        (("--env", "HalfCheetah-v5", "--camera", "nose"), "'track'"),
+        (("--env", "HalfCheetah-v5", "--change", "table_texture"), "cannot be shown"),
+        (("--picture", "missing.png"), "missing.png"),
+        (("--picture", "text.png"), "text.png"),
+        (("--picture", "a.png", "--change", "gama"), "did you mean gamma"),
+        (("--picture", "a.png", "--backbone", "nothing"), "unknown backbone"),
+        (("--picture", "a.png", "--save", "b.txt"), "b.txt"),
+        (("--picture", "a.png", "--severity", 6), "--severity"),
+        (("--data", "missing.hdf5"), "missing.hdf5"),
+        (("--data", "text.hdf5"), "text.hdf5"),
+        (("--data", "s.hdf5", "--demo", "demo_9 cam"), "no 'demo_9 cam'"),
+        (("--data", "s.hdf5", "--frame", 9), "frames 0 to 1"),
+        (("--data", "empty"), "nothing to convert"),
+        (("--port", 0), "--port"),
+    ],
     "levels": [
         (("--out", "l"), "env"),
         (("--out", "l", "--clean", "empty"), "--perturbed"),
@@ -211,14 +228,14 @@ def test_the_originals_flags_mean_the_same(folder, tmp_path):
 
 def test_every_field_of_the_config_is_an_option_of_every_command_that_inverts(monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
-    for command in ("invert", "invert-dataset", "visualize", "perturb", "evaluate"):
+    for command in ("invert", "invert-dataset", "visualize", "perturb", "evaluate", "explore"):
         options = stemob(command, "--help").stdout
         for field in FIELDS:
             if (command, field) == ("evaluate", "backbone"):
                 continue  # its conditions are backbones
             shown = f"--{field.replace('_', '-')}"
             assert shown in options, (command, field)
-        assert ("--noise-seed" in options) == (command in ("perturb", "evaluate"))
+        assert ("--noise-seed" in options) == (command in ("perturb", "evaluate", "explore"))
 
 
 def test_without_a_command_the_help_is_shown():
