@@ -10,18 +10,19 @@ from typing import Any, NoReturn, Unpack
 import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
-from gymnasium.vector import VectorEnv, VectorWrapper
+from gymnasium.vector import VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from stemob_wrappers.config import StemConfig
+from stemob_wrappers.generic import AnyVectorWrapper
 from stemob_wrappers.stem.pipeline import StemStats
 from stemob_wrappers.wrappers.episodes import EpisodeKeys, EpisodeStarts
 from stemob_wrappers.wrappers.observation import refuse_nesting, refuse_robosuite_gym_wrapper
 from stemob_wrappers.wrappers.transform import ObservationTransform, StemOptions, read_options
 
 
-class StemObservation(VectorWrapper[Any, Any, Any, Any, Any]):
+class StemObservation(AnyVectorWrapper):
     """Replace every RGB image that a vector env observes by its stem frame (arXiv 2411.04919).
 
     The vector twin of :class:`stemob_wrappers.StemObservation`: the same images are found, and the

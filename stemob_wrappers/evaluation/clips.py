@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import VectorEnv, VectorWrapper
+from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
 from stemob_wrappers.evaluation.cells import short_name
@@ -16,6 +16,7 @@ from stemob_wrappers.evaluation.learned import keys_for
 from stemob_wrappers.evaluation.policies import Condition
 from stemob_wrappers.evaluation.results import Record, file_name
 from stemob_wrappers.evaluation.rollouts import open_vector_env, play
+from stemob_wrappers.generic import AnyVectorWrapper
 from stemob_wrappers.perturb.suites import Cell
 from stemob_wrappers.report.pairing import CLEAN
 from stemob_wrappers.splits import Split
@@ -92,7 +93,7 @@ def record_clip(
     return None
 
 
-class Filmed(VectorWrapper[Any, Any, Any, Any, Any]):
+class Filmed(AnyVectorWrapper):
     """Keep what the first camera of the first env sees, in ``frames``, uint8 [H, W, 3] each.
 
     Args:

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.evaluation.cells import make_env
 from stemob_wrappers.evaluation.policies import Policy
+from stemob_wrappers.generic import AnyVectorWrapper
 from stemob_wrappers.perturb.suites import Cell
 from stemob_wrappers.splits import Split
 
@@ -41,7 +42,7 @@ class Episodes:
     seconds: float = 0.0
 
 
-class Stopwatch(VectorWrapper[Any, Any, Any, Any, Any]):
+class Stopwatch(AnyVectorWrapper):
     """Add up the seconds that a vector env's steps take, in ``seconds``.
 
     Args:

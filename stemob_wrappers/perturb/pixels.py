@@ -9,9 +9,10 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
-from gymnasium.vector import VectorEnv, VectorWrapper
+from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
+from stemob_wrappers.generic import AnyVectorWrapper
 from stemob_wrappers.perturb.corruptions import CORRUPTION_GROUPS, CORRUPTIONS
 from stemob_wrappers.perturb.names import Choice, FactorNames, choose, plain
 from stemob_wrappers.scene.textures import SPLITS
@@ -92,7 +93,7 @@ class PixelPerturbation(gym.ObservationWrapper[Any, Any, Any], RecordConstructor
         return {**info, "perturbation": self._draws.report()}
 
 
-class VectorPixelPerturbation(VectorWrapper[Any, Any, Any, Any, Any]):
+class VectorPixelPerturbation(AnyVectorWrapper):
     """The vector twin of `PixelPerturbation`: each sub-env has draws of its own.
 
     A sub-env's pictures are the same as if it were wrapped by itself, and so are the final
