@@ -82,6 +82,8 @@ def _frame(source: Source, change: Change | None) -> tuple[list[str], list[str]]
         lines.append(f"env = ScenePerturbation(env, {change.factor!r}, {drawn})")
     lines.append(f"env.reset(seed={source.seed})")
     if source.steps:
+        if source.camera is None and not source.env_id.startswith("stemob/"):
+            lines.append("env.render()  # a free camera stays where the first picture finds it")
         lines += [
             f"env.action_space.seed({source.seed})",
             f"for _ in range({source.steps}):",
