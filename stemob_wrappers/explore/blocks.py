@@ -11,7 +11,7 @@ from gymnasium.error import Error as GymnasiumError
 
 from stemob_wrappers.config import METHODS, NOISE_POLICIES, StemConfig
 from stemob_wrappers.explore.page_look import COPY, UPLOAD_HTML, UPLOAD_SCRIPT
-from stemob_wrappers.explore.panel import draw_message, draw_panel
+from stemob_wrappers.explore.panel import draw_copied, draw_message, draw_panel
 from stemob_wrappers.explore.recordings import Track
 from stemob_wrappers.explore.settings import (
     LARGE,
@@ -49,25 +49,26 @@ def build_page(studio: Studio, start: Shown | None, config: StemConfig) -> gr.Bl
         config: gives the first settings, and those fields that no control is for.
     """
 
-    def show(*values: Any) -> str:
+    def show(*values: Any) -> tuple[str, str]:
         try:
             shown = Settings(*values).shown(studio, config)
-            return draw_panel(shown, studio.see(shown))
+            return draw_panel(shown, studio.see(shown)), draw_copied(shown)
         except WRONG as error:
-            return draw_message(str(error))
+            return draw_message(str(error)), ""
 
     with gr.Blocks(title="stemob explore", analytics_enabled=False) as page:
         gr.HTML(ABOUT)
         with gr.Row():
             with gr.Column(scale=2, min_width=290):
                 controls = _controls(studio, start, config)
-            with gr.Column(scale=5, min_width=330):
-                panel = gr.HTML(elem_id="panel", js_on_load=COPY)
+            with gr.Column(scale=5, min_width=330, elem_id="pictures"):
+                panel = gr.HTML(elem_id="panel")
+        copied = gr.HTML(elem_id="copied", js_on_load=COPY)
         gr.on(
             [page.load, *(control.change for control in controls)],
             show,
             list(controls),
-            panel,
+            [panel, copied],
             trigger_mode="always_last",
             show_progress="hidden" if config.backbone in BACKBONES else "minimal",
             queue=False,
