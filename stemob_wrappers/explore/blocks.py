@@ -60,25 +60,27 @@ def build_page(studio: Studio, start: Shown | None, config: StemConfig) -> gr.Bl
         gr.HTML(ABOUT)
         with gr.Row():
             with gr.Column(scale=2, min_width=290):
-                controls = _controls(studio, start, config)
+                controls, uploaded = _controls(studio, start, config)
             with gr.Column(scale=5, min_width=330, elem_id="pictures"):
                 panel = gr.HTML(elem_id="panel")
         copied = gr.HTML(elem_id="copied", js_on_load=COPY)
-        gr.on(
-            [page.load, *(control.change for control in controls)],
-            show,
-            list(controls),
-            [panel, copied],
-            trigger_mode="always_last",
-            show_progress="hidden" if config.backbone in BACKBONES else "minimal",
-            queue=False,
-            api_visibility="private",
-        )
+        moved = [control.change for control in controls if not isinstance(control, gr.State)]
+        how: dict[str, Any] = {
+            "inputs": list(controls),
+            "outputs": [panel, copied],
+            "show_progress": "hidden" if config.backbone in BACKBONES else "minimal",
+            "queue": False,
+            "api_visibility": "private",
+        }
+        gr.on([page.load, *moved], show, trigger_mode="always_last", **how)
+        uploaded.then(show, **how)
     return page
 
 
-def _controls(studio: Studio, start: Shown | None, config: StemConfig) -> Settings:
-    """Lay the controls out; they are returned by the names of what they set."""
+def _controls(
+    studio: Studio, start: Shown | None, config: StemConfig
+) -> tuple[Settings, gr.events.Dependency]:
+    """Lay the controls out; returns them by the names of what they set, and what an upload does."""
     source = None if start is None else start.source
     change = (start and start.change) or Change(NOTHING, 3)
     recordings = studio.recordings
@@ -137,11 +139,12 @@ def _controls(studio: Studio, start: Shown | None, config: StemConfig) -> Settin
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
     chosen.change(switch, [chosen, factor], [env_box, data_box, upload_box, factor], **quiet)
-    upload.upload(receive, None, [picture, said, size], **quiet)
-    return Settings(
+    uploaded = upload.upload(receive, None, [picture, said, size], **quiet)
+    controls = Settings(
         *(chosen, picture, seed, steps, track, row, factor, severity, draw),
         *(level, backbone, method, noise, noise_seed, size),
     )
+    return controls, uploaded
 
 
 def _recorded(studio: Studio, source: Any) -> tuple[gr.Dropdown, gr.Slider]:

@@ -23,8 +23,8 @@ CSS = """
 #copied h2 { font-size: .95rem; margin: 0; }
 #copied button { font-size: .8rem; cursor: pointer; padding: 3px 10px; border-radius: 4px;
   border: 1px solid currentColor; background: none; font-weight: 400; }
-#copied pre { margin: 0 0 .6rem; padding: 10px 12px; border-radius: 4px; font-size: .8rem;
-  line-height: 1.5; overflow-x: auto; white-space: pre;
+#copied pre { width: 0; min-width: 100%; margin: 0 0 .6rem; padding: 10px 12px; font-size: .8rem;
+  line-height: 1.5; overflow-x: auto; white-space: pre; border-radius: 4px;
   background: var(--background-fill-secondary); border: 1px solid var(--border-color-primary); }
 #copied pre.wrapped { white-space: pre-wrap; overflow-wrap: anywhere; }
 /* On a phone the pictures stay in sight while the settings below them move. */
