@@ -11,7 +11,7 @@ from gymnasium.error import Error as GymnasiumError
 
 from stemob_wrappers.config import METHODS, NOISE_POLICIES, StemConfig
 from stemob_wrappers.explore.page_look import COPY, UPLOAD_HTML, UPLOAD_SCRIPT
-from stemob_wrappers.explore.panel import draw_message, draw_panel
+from stemob_wrappers.explore.panel import draw_copied, draw_message, draw_panel
 from stemob_wrappers.explore.recordings import Track
 from stemob_wrappers.explore.settings import (
     LARGE,
@@ -49,35 +49,38 @@ def build_page(studio: Studio, start: Shown | None, config: StemConfig) -> gr.Bl
         config: gives the first settings, and those fields that no control is for.
     """
 
-    def show(*values: Any) -> str:
+    def show(*values: Any) -> tuple[str, str]:
         try:
             shown = Settings(*values).shown(studio, config)
-            return draw_panel(shown, studio.see(shown))
+            return draw_panel(shown, studio.see(shown)), draw_copied(shown)
         except WRONG as error:
-            return draw_message(str(error))
+            return draw_message(str(error)), ""
 
     with gr.Blocks(title="stemob explore", analytics_enabled=False) as page:
         gr.HTML(ABOUT)
         with gr.Row():
             with gr.Column(scale=2, min_width=290):
-                controls = _controls(studio, start, config)
-            with gr.Column(scale=5, min_width=330):
-                panel = gr.HTML(elem_id="panel", js_on_load=COPY)
-        gr.on(
-            [page.load, *(control.change for control in controls)],
-            show,
-            list(controls),
-            panel,
-            trigger_mode="always_last",
-            show_progress="hidden" if config.backbone in BACKBONES else "minimal",
-            queue=False,
-            api_visibility="private",
-        )
+                controls, uploaded = _controls(studio, start, config)
+            with gr.Column(scale=5, min_width=330, elem_id="pictures"):
+                panel = gr.HTML(elem_id="panel")
+        copied = gr.HTML(elem_id="copied", js_on_load=COPY)
+        moved = [control.change for control in controls if not isinstance(control, gr.State)]
+        how: dict[str, Any] = {
+            "inputs": list(controls),
+            "outputs": [panel, copied],
+            "show_progress": "hidden" if config.backbone in BACKBONES else "minimal",
+            "queue": False,
+            "api_visibility": "private",
+        }
+        gr.on([page.load, *moved], show, trigger_mode="always_last", **how)
+        uploaded.then(show, **how)
     return page
 
 
-def _controls(studio: Studio, start: Shown | None, config: StemConfig) -> Settings:
-    """Lay the controls out; they are returned by the names of what they set."""
+def _controls(
+    studio: Studio, start: Shown | None, config: StemConfig
+) -> tuple[Settings, gr.events.Dependency]:
+    """Lay the controls out; returns them by the names of what they set, and what an upload does."""
     source = None if start is None else start.source
     change = (start and start.change) or Change(NOTHING, 3)
     recordings = studio.recordings
@@ -136,11 +139,12 @@ def _controls(studio: Studio, start: Shown | None, config: StemConfig) -> Settin
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
     chosen.change(switch, [chosen, factor], [env_box, data_box, upload_box, factor], **quiet)
-    upload.upload(receive, None, [picture, said, size], **quiet)
-    return Settings(
+    uploaded = upload.upload(receive, None, [picture, said, size], **quiet)
+    controls = Settings(
         *(chosen, picture, seed, steps, track, row, factor, severity, draw),
         *(level, backbone, method, noise, noise_seed, size),
     )
+    return controls, uploaded
 
 
 def _recorded(studio: Studio, source: Any) -> tuple[gr.Dropdown, gr.Slider]:

@@ -44,13 +44,12 @@ def as_python(shown: Shown) -> str:
 
 
 def as_command(shown: Shown, save: str = "stem.png") -> str:
-    r"""The command that writes the stem frame; without ``--save`` it opens the page at it.
+    """The command that writes the stem frame; without ``--save`` it opens the page at it.
 
     Example:
         >>> from pathlib import Path
-        >>> as_command(Shown(RecordedFrame(Path("d.hdf5"), "demo_0 front", 5), Change("hue", 4)))
-        "stemob explore --data d.hdf5 --demo 'demo_0 front' --frame 5 --change hue --severity 4 \
---save stem.png"
+        >>> as_command(Shown(Picture(Path("photo.png")), Change("hue", 4)))
+        'stemob explore --picture photo.png --change hue --severity 4 --save stem.png'
     """
     options = _source_options(shown.source)
     if (change := shown.change) is not None:
@@ -82,6 +81,8 @@ def _frame(source: Source, change: Change | None) -> tuple[list[str], list[str]]
         lines.append(f"env = ScenePerturbation(env, {change.factor!r}, {drawn})")
     lines.append(f"env.reset(seed={source.seed})")
     if source.steps:
+        if source.camera is None and not source.env_id.startswith("stemob/"):
+            lines.append("env.render()  # a free camera stays where the first picture finds it")
         lines += [
             f"env.action_space.seed({source.seed})",
             f"for _ in range({source.steps}):",

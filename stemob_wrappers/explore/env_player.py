@@ -35,7 +35,8 @@ class EnvPlayer:
 
     def __init__(self, frame: EnvFrame) -> None:
         self.env_id = frame.env_id
-        self._bare = make_frames(frame.env_id, frame.size, frame.camera)
+        self._made_of = (frame.env_id, frame.size, frame.camera)
+        self._bare = make_frames(*self._made_of)
         self._env: gym.Env[Any, Any] = self._bare
         self._episode: tuple[int, Change | None] | None = None
         self._steps = 0
@@ -82,11 +83,26 @@ class EnvPlayer:
         self._episode = None
         if isinstance(self._env, ScenePerturbation):
             self._env.restore()
+        if looks_from_first_picture(self._bare):
+            self._bare.close()
+            self._bare = make_frames(*self._made_of)
         self._env = self._bare
         if change is not None:
             self._env = ScenePerturbation(
                 self._bare, change.factor, severity=change.severity, seed=change.draw
             )
         self._env.reset(seed=seed)
+        if looks_from_first_picture(self._bare):
+            self._env.render()
         self._env.action_space.seed(seed)
         self._episode, self._steps, self._ended = (seed, change), 0, False
+
+
+def looks_from_first_picture(env: Any) -> bool:
+    """Whether an env's camera stays where its first picture was taken from.
+
+    Gymnasium places the free camera of a MuJoCo env by the state that is rendered first, so that
+    the same state is another picture in an env that has a past.
+    """
+    renderer = getattr(env.unwrapped, "mujoco_renderer", None)
+    return getattr(renderer, "camera_id", None) == -1

@@ -122,7 +122,7 @@ def corrupt(frame: Frame, factor: str, severity: int, draw: int = 0) -> Frame:
 
     Example:
         >>> corrupt(np.full((8, 8, 3), 100, np.uint8), "brightness", severity=2)[0, 0].tolist()
-        [117, 117, 117]
+        [75, 75, 75]
     """
     corruption, episode = CORRUPTIONS[factor], SEEDS["test"][draw]
     magnitude = corruption.magnitude(severity, episode)

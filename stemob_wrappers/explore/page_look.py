@@ -4,7 +4,7 @@ CSS = """
 .gradio-container { max-width: 1240px !important; margin: 0 auto; }
 .gradio-container h1 { font-size: 1.6rem; margin: 0; }
 .gradio-container h1 + p { margin: .2rem 0 .4rem; max-width: 75ch; }
-#panel h3 { font-size: .95rem; margin: 1rem 0 .35rem; }
+#panel h2 { font-size: .95rem; margin: 1rem 0 .35rem; }
 #panel .facts { margin: 0; }
 #panel .frames { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 10px; }
 #panel figure { margin: 0; }
@@ -18,12 +18,24 @@ CSS = """
   background: #c4302b18; margin: 0 0 .5rem; overflow-wrap: anywhere; }
 #panel .note { border-left: 4px solid #b7791f; padding: 8px 12px; background: #b7791f18;
   margin: 0 0 .6rem; font-size: .9rem; overflow-wrap: anywhere; }
-#panel .copied { position: relative; }
-#panel .copied button { position: absolute; right: 0; top: 0; font-size: .8rem; cursor: pointer;
-  padding: 3px 10px; border-radius: 4px; border: 1px solid currentColor; background: none; }
-#panel pre { margin: 0; padding: 10px 12px; border-radius: 4px; font-size: .8rem; line-height: 1.5;
-  white-space: pre-wrap; overflow-wrap: anywhere;
+#copied .head { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 4px 10px;
+  align-items: center; margin: .4rem 0 .35rem; }
+#copied h2 { font-size: .95rem; margin: 0; }
+#copied button { font-size: .8rem; cursor: pointer; padding: 3px 10px; border-radius: 4px;
+  border: 1px solid currentColor; background: none; font-weight: 400; }
+#copied pre { width: 0; min-width: 100%; margin: 0 0 .6rem; padding: 10px 12px; font-size: .8rem;
+  line-height: 1.5; overflow-x: auto; white-space: pre; border-radius: 4px;
   background: var(--background-fill-secondary); border: 1px solid var(--border-color-primary); }
+#copied pre.wrapped { white-space: pre-wrap; overflow-wrap: anywhere; }
+/* On a phone the pictures stay in sight while the settings below them move. */
+@media (max-width: 700px) {
+  #pictures { order: -1; position: sticky; top: 0; z-index: 10; padding: 6px 0 8px;
+    background: var(--body-background-fill); border-bottom: 1px solid var(--border-color-primary); }
+  #panel h2 { margin: .35rem 0 .1rem; font-size: .8rem; }
+  #panel .facts, #panel figcaption, #panel dt { font-size: .72rem; line-height: 1.3; }
+  #panel .frames { gap: 6px; }
+  #panel .frames img { aspect-ratio: 3 / 2; object-fit: cover; }
+}
 #upload label { display: block; font-size: .9rem; }
 #upload input { display: block; margin-top: 6px; max-width: 100%; }
 :focus-visible { outline: 3px solid #2660a4 !important; outline-offset: 2px; }

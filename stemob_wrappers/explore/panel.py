@@ -1,4 +1,4 @@
-"""The pictures, numbers and lines to copy as HTML; the page puts it beside the settings."""
+"""The pictures, figures and lines to copy as HTML; the page puts them beside the settings."""
 
 from __future__ import annotations
 
@@ -12,12 +12,26 @@ from stemob_wrappers.pictures import encode_image
 
 
 def draw_panel(shown: Shown, seen: Seen) -> str:
-    """HTML of a setting and what it gives; it names nothing outside of itself."""
+    """HTML of the frames of a setting, and its figures; it names nothing outside of itself."""
     rows = [_row("As it is", "", seen.looks[0])]
     if shown.change is not None and seen.distances is not None:
         rows.append(_row(_words(shown.change), " of the changed look", seen.looks[1]))
         rows.append(_between(*seen.looks, seen.distances))
-    return "".join([*map(_note, seen.notes), _facts(seen), *rows, _copied(shown)])
+    return "".join([*map(_note, seen.notes), _facts(seen), *rows])
+
+
+def draw_copied(shown: Shown) -> str:
+    """HTML of what can be copied, each with a button that copies it."""
+    which = " (the changed look)" if shown.change is not None else ""
+    return "".join(
+        f'<div class="head"><h2>As {name}{which}</h2><button type="button" '
+        f'data-copies="as-{name.lower()}">Copy as {name}</button></div>'
+        f'<pre id="as-{name.lower()}" class="{style}" tabindex="0">{escape(text)}</pre>'
+        for name, style, text in (
+            ("Python", "", as_python(shown)),
+            ("command", "wrapped", as_command(shown)),
+        )
+    )
 
 
 def draw_message(text: str) -> str:
@@ -49,7 +63,7 @@ def _row(heading: str, which: str, look: Look) -> str:
         _figure(look.stem, "Stem", f"Stem frame{which}"),
         _figure(apart, f"Difference × {GAIN}", f"Difference of raw and stem frame{which}"),
     ]
-    return f'<h3>{escape(heading)}</h3><div class="frames">{"".join(figures)}</div>'
+    return f'<h2>{escape(heading)}</h2><div class="frames">{"".join(figures)}</div>'
 
 
 def _between(one: Look, other: Look, distances: Distances) -> str:
@@ -67,7 +81,7 @@ def _between(one: Look, other: Look, distances: Distances) -> str:
         f'<dl class="latents"><dt>Latents, as encoded</dt><dd>{distances.latents:.3f}</dd>'
         f"<dt>Latents at this level, noise included</dt><dd>{distances.noised:.3f}</dd></dl>"
     )
-    return f'<h3>Between both looks</h3><div class="frames">{raw}{stem}{latents}</div>'
+    return f'<h2>Between both looks</h2><div class="frames">{raw}{stem}{latents}</div>'
 
 
 def _figure(frame: Frame, caption: str, alt: str) -> str:
@@ -76,16 +90,4 @@ def _figure(frame: Frame, caption: str, alt: str) -> str:
     return (
         f'<figure><img src="data:image/png;base64,{encoded}" alt="{escape(alt)}" width="{width}" '
         f'height="{height}"><figcaption>{caption}</figcaption></figure>'
-    )
-
-
-def _copied(shown: Shown) -> str:
-    which = " (the changed look)" if shown.change is not None else ""
-    return "".join(
-        f'<div class="copied"><h3>As {name}{which}</h3><button type="button" data-copies="{key}">'
-        f'Copy as {name}</button><pre id="{key}" tabindex="0">{escape(text)}</pre></div>'
-        for name, key, text in (
-            ("Python", "as-python", as_python(shown)),
-            ("command", "as-command", as_command(shown)),
-        )
     )

@@ -46,7 +46,7 @@ class Settings(NamedTuple):
         Raises:
             ValueError: there is nothing to show yet, or a value that cannot be used.
         """
-        source = self._source(studio)
+        source = self.chosen(studio)
         change = None
         if self.factor in studio.factors(source):
             change = Change(self.factor, self.severity, self.draw)
@@ -59,7 +59,8 @@ class Settings(NamedTuple):
         )
         return Shown(source, change, config)
 
-    def _source(self, studio: Studio) -> Source:
+    def chosen(self, studio: Studio) -> Source:
+        """The source that is chosen; raises ValueError where there is none yet."""
         if self.source in studio.envs:
             return dataclasses.replace(studio.envs[self.source], seed=self.seed, steps=self.steps)
         if self.source != UPLOAD and studio.recordings is not None:

@@ -52,6 +52,7 @@ class Visit:
     def __init__(self, browser, address, width=1280):
         self.said, self.elsewhere = [], []
         self.page = browser.new_page(viewport={"width": width, "height": 900})
+        self.page.set_default_timeout(120_000)  # however busy the machine is
         self.page.on("console", self._listen)
         self.page.on("pageerror", lambda error: self.said.append(str(error)))
         self.page.on("request", self._note)
@@ -86,7 +87,7 @@ class Visit:
 
     def choose(self, label, option, count=None):
         def act():
-            self.page.get_by_label(label).click()
+            self.page.get_by_label(label, exact=True).click()
             self.page.get_by_role("option", name=option, exact=True).click()
 
         return self.after(act, count)
@@ -130,13 +131,9 @@ def test_each_choice_changes_the_pictures_that_it_should(visit):
     visit.move("Level", 9)
     after = visit.after(lambda: visit.page.get_by_label("embedded-canonical").check())
     assert changed(before, after) == STEMS
-    for label, option in (("Method", "ddim"), ("Noise", "fixed"), ("Method", "ddpm")):
+    for label, option in (("Method", "ddim"), ("Method", "ddpm"), ("Noise", "fixed")):
         before = visit.pictures()
-        if (label, option) == ("Noise", "fixed"):
-            continue  # ddim uses no noise
         assert changed(before, visit.choose(label, option)) == STEMS
-    before = visit.pictures()
-    assert changed(before, visit.choose("Noise", "fixed")) == STEMS
     assert len(visit.choose("Change of look", "Nothing", 3)) == 3
     assert len(visit.choose("Change of look", "gamma", 8)) == 8
 
@@ -197,6 +194,6 @@ def test_it_fits_a_phone_and_axe_finds_nothing(browser, address):
         visit = Visit(browser, address, width)
         wide = visit.page.evaluate("document.documentElement.scrollWidth")
         assert wide <= width
-        found = axe.run(visit.page, context="#panel")
+        found = axe.run(visit.page, context="#pictures")
         assert found.response["violations"] == [], found.generate_report()
         visit.page.close()

@@ -18,11 +18,12 @@ from stemob_wrappers.explore.studio import Studio
 from stemob_wrappers.pictures import read_image, write_image
 
 CHEETAH = EnvFrame("HalfCheetah-v5", size=32, camera="track", seed=2, steps=3)
+FREE = EnvFrame("HalfCheetah-v5", size=32, seed=1, steps=4)
 DATA = Path("my demos.hdf5")
 PICTURE = Picture(Path("it's.png"))
 CASES = {
     "an env": Shown(CHEETAH),
-    "another look of an env": Shown(CHEETAH, Change("light_colour", 4, 2), StemConfig(seed=5)),
+    "another look of an env": Shown(FREE, Change("light_colour", 4, 2), StemConfig(seed=5)),
     "a corrupted env": Shown(CHEETAH, Change("gaussian_noise")),
     "a demo": Shown(RecordedFrame(DATA, "demo_0 eye_image", 4), None, StemConfig(noise="fresh")),
     "a picture": Shown(
@@ -42,7 +43,8 @@ def test_what_is_copied_gives_what_is_seen(name, tmp_path, monkeypatch):
     make_file(tmp_path / DATA, demos=1)
     picture = np.random.default_rng(0).integers(0, 256, (32, 40, 3), np.uint8)
     write_image(tmp_path / "it's.png", picture)
-    with Studio((CHEETAH,), DATA) as studio:
+    env = shown.source if isinstance(shown.source, EnvFrame) else CHEETAH
+    with Studio((env,), DATA) as studio:
         if shown.source == PICTURE:
             shown = Shown(studio.open_picture(PICTURE.path), shown.change, shown.config)
         seen = studio.see(shown).looks[-1].stem
