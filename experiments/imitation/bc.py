@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from experiments.imitation.acting import ChunkPolicy, ObservationEncoder, read_policy, save_policy
-from experiments.imitation.data import Batch, load_demos
-from experiments.imitation.loop import Training, fit, parse, pick_device
+from experiments.imitation.data import Batch, Demos, load_demos
+from experiments.imitation.loop import Loss, Training, fit, parse, pick_device
 
 KIND = "bc"
 
@@ -70,16 +70,35 @@ def train(config: Config) -> Path:
     Raises:
         ValueError: demonstrations that do not fit, or a folder with a run of other settings.
     """
-    train_demos, valid_demos = (load_demos(config.demos, split) for split in ("train", "valid"))
-    settings: dict[str, Any] = train_demos.shapes()
-    settings |= {"chunk": config.chunk, "width": config.width}
+    demos, valid = (load_demos(config.demos, split) for split in ("train", "valid"))
+    return learn(new_network(config, demos), imitation_loss, KIND, demos, valid, config)
+
+
+def new_network(config: Config, demos: Demos) -> BCNetwork:
+    """A network for the demonstrations, its weights drawn from the seed."""
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
-        network = BCNetwork(**settings)
-    network.encoder.normalise_by(train_demos.hand)
-    network = fit(network, imitation_loss, train_demos, valid_demos, config)
-    about = {"network": settings, "config": dataclasses.asdict(config)}
-    return save_policy(network, KIND, about, config.demos, Path(config.out))
+        network = BCNetwork(**_shapes(config, demos))
+    network.encoder.normalise_by(demos.hand)
+    return network
+
+
+def learn(
+    network: BCNetwork,
+    loss: Loss[BCNetwork],
+    kind: str,
+    demos: Demos,
+    valid: Demos,
+    config: Config,
+) -> Path:
+    """Train a network by a loss of one's own and save it as a policy of a kind."""
+    network = fit(network, loss, demos, valid, config)
+    about = {"network": _shapes(config, demos), "config": dataclasses.asdict(config)}
+    return save_policy(network, kind, about, config.demos, Path(config.out))
+
+
+def _shapes(config: Config, demos: Demos) -> dict[str, Any]:
+    return demos.shapes() | {"chunk": config.chunk, "width": config.width}
 
 
 def imitation_loss(network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
@@ -87,9 +106,9 @@ def imitation_loss(network: nn.Module, batch: Batch, generator: torch.Generator)
     return (network(batch.images, batch.hand).float() - batch.actions).abs().mean()
 
 
-def load(path: str | Path) -> ChunkPolicy:
-    """The policy that `train` wrote to ``path``, a file or its folder."""
-    about, weights = read_policy(path, KIND)
+def load(path: str | Path, kind: str = KIND) -> ChunkPolicy:
+    """The policy that `train` wrote to ``path``, a file or its folder; ``kind`` as for `learn`."""
+    about, weights = read_policy(path, kind)
     network = BCNetwork(**about["network"])
     network.load_state_dict(weights)
     device = pick_device()

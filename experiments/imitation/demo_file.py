@@ -179,3 +179,38 @@ def merge(parts: list[Path], out: Path, settings: dict[str, Any]) -> None:
         for name, members in {"train": train, "valid": valid}.items():
             file[f"mask/{name}"] = np.array([f"demo_{i}" for i in members], dtype="S16")
     shutil.rmtree(parts[0].parent)
+
+
+def copy_with_actions(
+    demos: Path, out: Path, actions: dict[str, NDArray[np.float32]], note: dict[str, Any]
+) -> Path:
+    """Copy a demonstrations file with other actions in it; return ``out``.
+
+    Args:
+        demos: the file that is copied; it is only read.
+        out: the file to write, which is there whole or not at all.
+        actions: float32 [T, A] of every demonstration, by name.
+        note: what was done, kept as an attribute of ``data`` by its one key.
+
+    Raises:
+        FileExistsError: ``out`` is there.
+    """
+    if out.exists():
+        raise FileExistsError(f"{out} exists: move it or name another.")
+    with (
+        h5py.File(demos, "r") as source,
+        whole_file(out) as beside,
+        new_file(beside) as (file, check),
+    ):
+        file.attrs.update(source.attrs)
+        for name in set(source) - {"data"}:
+            source.copy(name, file)
+        recorded: Any = source["data"]
+        data: Any = file.create_group("data")
+        data.attrs.update(recorded.attrs)
+        data.attrs.update({key: json.dumps(value) for key, value in note.items()})
+        for name in recorded:
+            recorded.copy(name, data)
+            data[name]["actions"][...] = actions[name]
+            check()
+    return out
