@@ -7,6 +7,7 @@ the libraries do that write HDF5, videos and weights.
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import platform
 import random
@@ -14,7 +15,7 @@ import shutil
 import signal
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -144,6 +145,11 @@ def killed(step: int, folder: Path, module: str, work: Work, *arguments: Any) ->
         return None
     disk.look()
     return disk
+
+
+def later_and_later() -> Iterator[int]:
+    """Steps to be killed at, each three times as late as the one before: a few of all."""
+    return (3**number for number in itertools.count())
 
 
 def empty(folder: Path) -> None:

@@ -49,25 +49,13 @@ def codec_qwen() -> Any:
     ).eval()
 
 
-def clip(projection: bool, hidden: int = 8) -> tuple[Any, Any]:
+def clip(projection: bool) -> tuple[Any, Any]:
     """A CLIP text encoder and its tokenizer."""
     torch.manual_seed(0)
-    config = transformers.CLIPTextConfig(
-        vocab_size=6,
-        hidden_size=hidden,
-        projection_dim=hidden,
-        intermediate_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=7,
-        bos_token_id=0,
-        eos_token_id=1,
-        pad_token_id=1,
-    )
+    config = tiny_pipelines.clip_config(num_hidden_layers=2, projection_dim=8, pad_token_id=1)
     kind = transformers.CLIPTextModelWithProjection if projection else transformers.CLIPTextModel
-    vocabulary = {"<|startoftext|>": 0, "<|endoftext|>": 1, "a</w>": 2, "b</w>": 3, "a": 4, "b": 5}
     tokenizer = transformers.CLIPTokenizer(
-        vocab=vocabulary, merges=[], pad_token="<|endoftext|>", model_max_length=7
+        vocab=tiny_pipelines.VOCABULARY, merges=[], pad_token="<|endoftext|>", model_max_length=7
     )
     return kind(config).eval(), tokenizer
 
@@ -146,7 +134,7 @@ def sdxl(**changes: Any) -> Any:
 
 
 def sd3(with_t5: bool = True) -> Any:
-    (one, tokenizer), (two, tokenizer_2) = clip(True, 8), clip(True, 8)
+    (one, tokenizer), (two, tokenizer_2) = clip(True), clip(True)
     three, tokenizer_3 = t5() if with_t5 else (None, None)
     torch.manual_seed(0)
     transformer = diffusers.SD3Transformer2DModel(

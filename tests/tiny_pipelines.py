@@ -9,6 +9,7 @@ from typing import Any
 import diffusers
 import tiny_models
 import torch
+import transformers
 from diffusers.models.unets.unet_2d import UNet2DModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
@@ -16,6 +17,7 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from stemob_wrappers.backbones.networks import StemDenoiser
 from stemob_wrappers.diffusion.schedule import SD_SCHEDULE
 
+VOCABULARY = {"<|startoftext|>": 0, "<|endoftext|>": 1, "a</w>": 2, "b</w>": 3, "a": 4, "b": 5}
 SD_FILE = {**SD_SCHEDULE, "set_alpha_to_one": False, "clip_sample": False}
 
 
@@ -98,27 +100,28 @@ def save_scheduler(folder: Path, changes: dict[str, Any]) -> None:
     (folder / "scheduler_config.json").write_text(json.dumps(config))
 
 
+def clip_config(**changes: Any) -> Any:
+    """The config of a CLIP text encoder that knows `VOCABULARY`."""
+    config: dict[str, Any] = {
+        "vocab_size": len(VOCABULARY),
+        "hidden_size": 8,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 7,
+        "bos_token_id": 0,
+        "eos_token_id": 1,
+    }
+    return transformers.CLIPTextConfig(**{**config, **changes})
+
+
 def save_text_encoder(folder: Path, seed: int = 0) -> None:
     """Write a CLIP text encoder and a tokenizer of two characters."""
-    from transformers import CLIPTextConfig, CLIPTextModel
-
     torch.manual_seed(seed)
-    vocabulary = {"<|startoftext|>": 0, "<|endoftext|>": 1, "a</w>": 2, "b</w>": 3, "a": 4, "b": 5}
-    config = CLIPTextConfig(
-        vocab_size=6,
-        hidden_size=8,
-        intermediate_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        max_position_embeddings=7,
-        bos_token_id=0,
-        eos_token_id=1,
-        pad_token_id=1,
-    )
-    CLIPTextModel(config).save_pretrained(folder / "text_encoder")
+    transformers.CLIPTextModel(clip_config()).save_pretrained(folder / "text_encoder")
     tokenizer = folder / "tokenizer"  # in the files that published models have
     tokenizer.mkdir()
-    (tokenizer / "vocab.json").write_text(json.dumps(vocabulary))
+    (tokenizer / "vocab.json").write_text(json.dumps(VOCABULARY))
     (tokenizer / "merges.txt").write_text("#version: 0.2\n")
     settings = {
         "tokenizer_class": "CLIPTokenizer",

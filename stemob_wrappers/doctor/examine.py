@@ -16,13 +16,15 @@ from stemob_wrappers.extras import needs
 with needs("datasets", "stemob doctor"):
     import cv2
 
+from stemob_wrappers.config import StemConfig
 from stemob_wrappers.doctor.explain import ALIKE, SAME, Draw, View, find_view
 from stemob_wrappers.doctor.findings import Finding, judge_versions, judge_view
 from stemob_wrappers.doctor.replay import Replay
-from stemob_wrappers.doctor.restem import find_stem_view
+from stemob_wrappers.doctor.restem import Explanation, find_stem_view
 from stemob_wrappers.doctor.sample import Sample, take_sample
 from stemob_wrappers.stem.frames import named_as_no_colour
 from stemob_wrappers.stem.identity import installed_versions
+from stemob_wrappers.stem.resize import average_areas, given_size
 
 Frames = NDArray[np.uint8]
 
@@ -36,11 +38,23 @@ class Comparison:
         apart: mean grey levels between stored frames and those that the policy will see.
         rows: of each moment a label, the frame stored, the frame that the policy will see, and the
             same after the faults that were found.
+        view: what explains the stored frames; None where nothing does.
+        size: height and width that the policy will see.
+        config: what made them, if they are stem frames.
     """
 
     key: str
     apart: float
     rows: list[tuple[str, Frames, Frames, Frames]]
+    view: View | None = None
+    size: tuple[int, int] | None = None
+    config: StemConfig | None = None
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """Height and width of the stored frames."""
+        height, width = self.rows[0][1].shape[:2]
+        return height, width
 
 
 @dataclass
@@ -130,9 +144,16 @@ def _compare(
     known = expected in replay.cameras
     cameras = sorted(replay.cameras, key=lambda name: name != expected)
     env_size = _env_size(sample.env_args, expected) or (height, width)
+    seen_size = env_size
+    if sample.converted(key) and sample.made_by is not None:
+        seen_size = given_size(StemConfig.from_dict(sample.made_by["config"]), *env_size)
+    drawn_size = env_size if seen_size == (height, width) else (height, width)
 
     def draw(camera: str, quality: str) -> Frames:
-        return replay.draw(camera, (height, width), quality)
+        if key not in sample.shrunk:
+            return replay.draw(camera, drawn_size, quality)
+        larger = replay.draw(camera, sample.shrunk[key], quality)
+        return np.stack([average_areas(frame, drawn_size) for frame in larger])
 
     def draw_resized(camera: str, quality: str) -> Frames:
         frames = replay.draw(camera, env_size, quality)
@@ -141,14 +162,15 @@ def _compare(
         )
 
     ways: list[tuple[str, Draw]] = [("rendered at that size", draw)]
-    if env_size != (height, width):
+    if seen_size != (height, width):
         ways.append((f"resized from {_by(env_size)}", draw_resized))
-    results = [(*_find(key, sample, way, cameras, device), how, way) for how, way in ways]
-    view, findings, remake, how, way = min(results, key=lambda result: result[0].apart)
+    results = [(_find(key, sample, way, cameras, device), how, way) for how, way in ways]
+    explanation, how, way = min(results, key=lambda result: result[0].view.apart)
+    view, findings, remake, config = explanation
 
     explained = view.apart <= ALIKE
-    if env_size != (height, width):
-        seen = f"stored at {_by((height, width))}, the env renders {_by(env_size)}"
+    if seen_size != (height, width):
+        seen = f"stored at {_by((height, width))}, the env renders {_by(seen_size)}"
         found.findings.append(
             Finding("other size", key, f"{seen}{f'; they were {how}' if explained else ''}")
         )
@@ -156,7 +178,7 @@ def _compare(
         found.findings += judge_view(key, view, expected if known else None, replay.cameras)
     found.findings += findings
     usual = View(expected if known else view.camera)
-    seen = remake(usual.apply(draw(usual.camera, "full")))
+    seen = remake(usual.apply(replay.draw(usual.camera, drawn_size)))
     mended = remake(view.apply(way(view.camera, view.quality))) if explained else seen
     apart = float(np.abs(stored.astype(int) - seen).mean())
     if not explained and not findings:
@@ -165,17 +187,17 @@ def _compare(
         )
     labels = [f"{moment.demo} [{moment.row}]" for moment in sample.moments]
     rows = list(zip(labels, stored, seen, mended, strict=True))
-    found.comparisons.append(Comparison(key, apart, rows))
+    known_view = view if explained else None
+    found.comparisons.append(Comparison(key, apart, rows, known_view, seen_size, config))
     return view.apart
 
 
 def _find(
     key: str, sample: Sample, draw: Draw, cameras: list[str], device: str | None
-) -> tuple[View, list[Finding], Any]:
-    """The view that explains an image, findings about its stems, and what makes its frames."""
+) -> Explanation:
     if sample.converted(key):
         return find_stem_view(key, sample, draw, cameras, device)
-    return find_view(sample.frames[key], draw, cameras), [], lambda frames: frames
+    return Explanation(find_view(sample.frames[key], draw, cameras), [], lambda frames: frames)
 
 
 def _choose(sample: Sample, keys: Sequence[str] | None) -> list[str]:
@@ -209,6 +231,8 @@ def _facts(sample: Sample, here: dict[str, str]) -> dict[str, str]:
         "rendered with": ", ".join(f"{p} {here[p]}" for p in ("robosuite", "mujoco") if p in here),
         "frames that count as the same": f"up to {SAME:.0f} grey levels apart on average",
     }
+    for key, size in sample.shrunk.items():
+        facts[f"mended: {key}"] = f"shrunk from {_by(size)}"
     if sample.made_by is not None:
         facts["converted by"] = f"{sample.made_by['config']}, {sample.made_by['fingerprint']}"
     return facts

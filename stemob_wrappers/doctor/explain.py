@@ -47,9 +47,23 @@ class View:
             >>> View("front", turn="mirrored").apply(drawn).tolist()
             [[[[3, 4, 5], [0, 1, 2]]]]
         """
+        return self._turn(drawn)[..., ["RGB".index(colour) for colour in self.channels]]
+
+    def undo(self, stored: Frames) -> Frames:
+        """Turn frames that are stored in this view upright and into RGB.
+
+        Example:
+            >>> drawn = np.arange(6, dtype=np.uint8).reshape(1, 1, 2, 3)
+            >>> view = View("front", turn="mirrored", channels="GBR")
+            >>> view.undo(view.apply(drawn)).tolist()
+            [[[[0, 1, 2], [3, 4, 5]]]]
+        """
+        return self._turn(stored)[..., [self.channels.index(colour) for colour in "RGB"]]
+
+    def _turn(self, frames: Frames) -> Frames:
         rows = slice(None, None, -1 if "flipped" in self.turn else 1)
         columns = slice(None, None, -1 if "mirrored" in self.turn else 1)
-        return drawn[:, rows, columns][..., ["RGB".index(colour) for colour in self.channels]]
+        return frames[:, rows, columns]
 
 
 def find_view(stored: Frames, draw: Draw, cameras: Iterable[str]) -> View:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +25,26 @@ DRAWS = 4  # of noise, to compare with where renders are other bits
 NOISE = 1.5  # times as far as another draw of noise lies, and no further
 
 
+class Explanation(NamedTuple):
+    """What explains the frames of an image.
+
+    Attributes:
+        view: of the scene; its ``apart`` tells whether it does.
+        findings: about stem frames.
+        remake: what makes such frames of renders.
+        config: what made them, if they are stem frames.
+    """
+
+    view: View
+    findings: list[Finding]
+    remake: Remake
+    config: StemConfig | None = None
+
+
 def find_stem_view(
     key: str, sample: Sample, draw: Draw, cameras: list[str], device: str | None
-) -> tuple[View, list[Finding], Remake]:
-    """Return what explains stem frames, findings about them, and what makes them of renders.
+) -> Explanation:
+    """Return what explains stem frames.
 
     Noise is drawn by a frame's content, so only renders that are equal to the source's to the last
     bit give its stem frames again. Where they are not (another driver; frames recorded in motion),
@@ -48,11 +65,13 @@ def find_stem_view(
     for view in _views(cameras):
         apart = maker.apart(config, view)
         if apart <= EQUAL:
-            return replace(view, apart=apart), findings, maker.remake(config)
-    raw = find_view(sample.frames[key], draw, cameras)
-    if raw.apart <= SAME:
-        seen = f"the renders themselves are {raw.apart:.1f} grey levels apart"
-        return raw, [*findings, Finding("not stem frames", key, seen)], lambda frames: frames
+            return Explanation(replace(view, apart=apart), findings, maker.remake(config), config)
+    if draw(cameras[0], "full").shape == sample.frames[key].shape:  # they may be smaller
+        raw = find_view(sample.frames[key], draw, cameras)
+        if raw.apart <= SAME:
+            seen = f"the renders themselves are {raw.apart:.1f} grey levels apart"
+            findings.append(Finding("not stem frames", key, seen))
+            return Explanation(raw, findings, lambda frames: frames)
     usual = View(cameras[0])
     apart_by_level = {
         other: maker.apart(other, usual)
@@ -64,8 +83,9 @@ def find_stem_view(
         seen = f"{closest.inversion_steps} inversion steps, where the file says "
         seen += str(config.inversion_steps)
         findings.append(Finding("wrong stem level", key, seen))
-        return replace(usual, apart=apart_by_level[closest]), findings, maker.remake(closest)
-    return maker.nearest(config, cameras), findings, maker.remake(config)
+        view = replace(usual, apart=apart_by_level[closest])
+        return Explanation(view, findings, maker.remake(closest), closest)
+    return Explanation(maker.nearest(config, cameras), findings, maker.remake(config), config)
 
 
 @dataclass(frozen=True)

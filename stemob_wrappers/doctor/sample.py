@@ -20,6 +20,7 @@ from stemob_wrappers.datasets.robomimic.source import (
 from stemob_wrappers.made_by import is_converted, open_hdf5, read_provenance
 
 DEMOS = 3
+SHRUNK_ATTRIBUTE = "stemob_shrunk_from"  # of a mended copy: [height, width] by image, as JSON
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Sample:
         states: simulator state of each, and its demo's model file, None if it has none.
         frames: uint8 [N, H, W, 3] by name below ``obs``.
         versions: the versions that the file names, by package.
+        shrunk: height and width, by name below ``obs``, of frames that a mended copy has smaller.
     """
 
     env_args: dict[str, Any]
@@ -62,6 +64,7 @@ class Sample:
     states: list[tuple[str | None, NDArray[np.float64]]] = field(default_factory=list)
     frames: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    shrunk: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def converted(self, key: str) -> bool:
         """Whether the file says that these are stem frames."""
@@ -82,6 +85,8 @@ def take_sample(path: Path, count: int) -> Sample:
             raise ValueError(f"{path} has no demo to look at (groups data/demo_0, …)")
         sample = Sample(_env_args(path, file), made_by)
         sample.versions = _versions(sample.env_args, dict(file["data"].attrs))
+        sizes = json.loads(str(file["data"].attrs.get(SHRUNK_ATTRIBUTE, "{}")))
+        sample.shrunk = {key: (size[0], size[1]) for key, size in sizes.items()}
         for rank, name in enumerate(names):
             share = count // len(names) + (rank < count % len(names))
             try:

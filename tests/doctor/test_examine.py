@@ -2,8 +2,6 @@
 
 import importlib.util
 import json
-import pickle
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,123 +9,18 @@ import cv2
 import h5py
 import numpy as np
 import pytest
+from doctor_files import KEY, SIZE, STATES, damaged, faults
 
-from stemob_wrappers import StemConfig, wrap_robosuite
+from stemob_wrappers import StemConfig
 from stemob_wrappers.cli.app import app
 from stemob_wrappers.datasets import invert_dataset
-from stemob_wrappers.doctor.examine import Examination, examine
+from stemob_wrappers.doctor.examine import examine
 from stemob_wrappers.doctor.findings import MENDS
 from stemob_wrappers.doctor.replay import Replay
 from stemob_wrappers.doctor.sample import take_sample
 
 if importlib.util.find_spec("robosuite") is None:
     pytest.skip("needs robosuite", allow_module_level=True)
-
-SIZE = 48
-KEY = "agentview_image"
-STATES = 4
-
-
-@pytest.fixture(scope="module")
-def lift() -> Any:
-    import robosuite
-
-    env = wrap_robosuite(
-        robosuite.make(
-            "Lift",
-            "Panda",
-            seed=0,
-            hard_reset=False,
-            has_renderer=False,
-            has_offscreen_renderer=False,
-            use_camera_obs=False,
-        ),
-        ["agentview", "frontview"],
-        size=SIZE,
-    )
-    yield env
-    env.close()
-
-
-@pytest.fixture(scope="module")
-def sound(lift: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Steps of Lift as robomimic's own tools write them: states, model file, upright frames."""
-    import robosuite
-
-    path = tmp_path_factory.mktemp("doctor") / "lift.hdf5"
-    lift.reset(seed=0)
-    lift.simulator.reset_from_xml_string(lift.simulator.sim.model.get_xml())  # its text is rounded
-    simulation = lift.simulator.sim
-    states, frames = [], []
-    for _ in range(STATES):
-        for _ in range(5):
-            lift.step(np.array([0.5, 0.3, -0.8, 0, 0, 0, 1], np.float32))
-        states.append(simulation.get_state().flatten())
-        simulation.forward()  # as when a state is set, with nothing left of the step before
-        frames.append(lift.observe())
-    size = {"camera_heights": SIZE, "camera_widths": SIZE}
-    env_args = {
-        "env_name": "Lift",
-        "env_version": robosuite.__version__,
-        "type": 1,
-        "env_kwargs": {"robots": ["Panda"], "camera_names": ["agentview"], **size},
-    }
-    with h5py.File(path, "w") as file:
-        data = file.create_group("data")
-        data.attrs["env_args"] = json.dumps(env_args)
-        demo = data.create_group("demo_0")
-        demo.attrs["model_file"] = simulation.model.get_xml()
-        demo.attrs["num_samples"] = STATES
-        demo["states"] = np.stack(states)
-        demo["actions"] = np.zeros((STATES, 7))
-        demo[f"obs/{KEY}"] = np.stack([seen[KEY] for seen in frames])
-    np.save(path.with_suffix(".npy"), np.stack([seen["frontview_image"] for seen in frames]))
-    return path
-
-
-@pytest.fixture(scope="module", autouse=True)
-def replays() -> Any:
-    """One replay for all files that have the same env and states: building it takes a second."""
-    kept: dict[bytes, Replay] = {}
-
-    def build(env_args: Any, states: Any) -> Replay:
-        name = pickle.dumps((env_args["env_kwargs"], states))
-        if name not in kept:
-            kept[name] = Replay(env_args, states)
-        return kept[name]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("stemob_wrappers.doctor.examine.Replay", build)
-        close, _ = Replay.close, patch.setattr(Replay, "close", lambda self: None)
-        yield
-    for replay in kept.values():
-        close(replay)
-
-
-@pytest.fixture(scope="module")
-def stem(sound: Path) -> Path:
-    target = sound.with_name("stem.hdf5")
-    invert_dataset(sound, target, StemConfig(inversion_steps=10))
-    return target
-
-
-def damaged(path: Path, folder: Path, frames: Any = None, key: str = KEY, **env_args: Any) -> Path:
-    """Copy a file, and change its frames or what it says of its env."""
-    copy = folder / "damaged.hdf5"
-    shutil.copy(path, copy)
-    with h5py.File(copy, "r+") as file:
-        demo: Any = file["data/demo_0"]
-        if frames is not None:
-            stored = demo[f"obs/{KEY}"][:]
-            del demo["obs"]
-            demo[f"obs/{key}"] = frames(stored)
-        said = json.loads(str(file["data"].attrs["env_args"]))
-        file["data"].attrs["env_args"] = json.dumps({**said, **env_args})
-    return copy
-
-
-def faults(found: Examination) -> set[str]:
-    return {finding.fault for finding in found.findings}
 
 
 def test_a_sound_file_has_no_fault(sound: Path) -> None:
@@ -141,6 +34,18 @@ def test_a_sound_converted_file_has_no_fault(stem: Path) -> None:
     found = examine(stem, states=STATES)
     assert not found.findings
     assert found.comparisons[0].apart <= 1
+
+
+def test_small_stem_frames_are_those_of_the_size_that_the_env_renders(
+    sound: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "small.hdf5"
+    invert_dataset(sound, target, StemConfig(resize=(24, 24), output="small"))
+    found = examine(target, states=STATES)
+    assert not found.findings
+    assert found.comparisons[0].rows[0][2].shape == (24, 24, 3)
+    cut = damaged(target, tmp_path, lambda f: f[:, :20, :20])
+    assert "other size" in faults(examine(cut, states=STATES))
 
 
 GAMMA = (255 * (np.arange(256) / 255) ** 1.8).astype(np.uint8)
