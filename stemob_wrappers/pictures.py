@@ -110,6 +110,73 @@ def encode_image(image: Image, suffix: str = ".png") -> bytes:
     return encoded.tobytes()
 
 
+def write_gif(
+    path: Path,
+    frames: Sequence[Image],
+    seconds: float,
+    *,
+    last: float = 0.0,
+    colours: int = 128,
+    max_bytes: int = 2_000_000,
+) -> int:
+    """Write frames as a GIF that plays for ever; return how many it shows.
+
+    A long film is shown with fewer frames, each for longer, so that it fits.
+
+    Args:
+        path: .gif.
+        frames: RGB, uint8 [H, W, 3], of one size.
+        seconds: how long a frame is shown; GIF counts in hundredths.
+        last: how much longer the last one is shown, in seconds.
+        colours: of its one palette, 2 to 256: colours do not flicker from frame to frame.
+        max_bytes: of the file.
+
+    Raises:
+        ValueError: another suffix, no frames, several sizes, or a frame alone that does not fit.
+        OSError: the file cannot be written.
+
+    Example:
+        >>> write_gif(Path("a.gif"), [np.zeros((8, 8, 3), np.uint8)] * 3, 0.2)
+        3
+    """
+    sizes = {frame.shape for frame in frames}
+    if path.suffix.lower() != ".gif" or len(sizes) != 1:
+        raise ValueError(
+            f"need a path in .gif and frames of one size, received {path} and {len(frames)} frames "
+            f"of the sizes {sorted(sizes)}"
+        )
+    shown, duration = list(frames), seconds
+    while len(content := _encode_gif(shown, duration, last, colours)) > max_bytes:
+        if len(shown) == 1:
+            raise ValueError(f"a frame takes {len(content)} bytes, more than max_bytes={max_bytes}")
+        shown = [*shown[:-1:2], shown[-1]] if len(shown) > 2 else shown[-1:]
+        duration = seconds * len(frames) / len(shown)
+    with whole_file(path) as temporary:
+        temporary.write_bytes(content)
+    return len(shown)
+
+
+def _encode_gif(frames: Sequence[Image], seconds: float, last: float, colours: int) -> bytes:
+    some = frames[:: max(1, len(frames) // 16)]
+    palette = PIL.Image.fromarray(np.concatenate(some)).quantize(colours)
+    flat = [
+        PIL.Image.fromarray(frame).quantize(palette=palette, dither=PIL.Image.Dither.NONE)
+        for frame in frames
+    ]
+    durations = [round(1000 * seconds)] * (len(flat) - 1) + [round(1000 * (seconds + last))]
+    file = io.BytesIO()
+    flat[0].save(
+        file,
+        "GIF",
+        save_all=True,
+        append_images=flat[1:],
+        duration=durations,
+        loop=0,
+        optimize=False,
+    )
+    return file.getvalue()
+
+
 def grid(
     rows: Sequence[Sequence[Image]],
     row_labels: Sequence[str] = (),

@@ -8,7 +8,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from stemob_wrappers.pictures import grid, kind_of_image, read_image, write_image
+from stemob_wrappers.pictures import grid, kind_of_image, read_image, write_gif, write_image
 
 RED = np.zeros((16, 16, 3), np.uint8)
 RED[..., 0] = 250
@@ -156,3 +156,37 @@ def test_what_is_no_picture_is_one_clear_error(tmp_path):
     with pytest.raises(ValueError, match="must end in one of"):
         write_image(tmp_path / "a.txt", RED)
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_a_gif_holds_its_frames_and_never_too_many_bytes(tmp_path):
+    rng = np.random.default_rng(0)
+    frames = [np.full((40, 60, 3), shade, np.uint8) for shade in range(0, 250, 25)]
+    path = tmp_path / "a.gif"
+    assert write_gif(path, frames, 0.2, last=1.0) == 10
+    with PIL.Image.open(path) as film:
+        shown, durations = [], []
+        for index in range(film.n_frames):
+            film.seek(index)
+            shown.append(np.asarray(film.convert("RGB"), int))
+            durations.append(film.info["duration"])
+    assert durations == [200] * 9 + [1200]
+    assert all(np.abs(a - b).max() <= 4 for a, b in zip(shown, frames, strict=True))
+    noise = [rng.integers(0, 256, (40, 60, 3), dtype=np.uint8) for _ in range(12)]
+    whole = write_gif(path, noise, 0.1)
+    size = path.stat().st_size
+    fewer = write_gif(path, noise, 0.1, max_bytes=size // 2)
+    assert path.stat().st_size <= size // 2
+    assert 1 < fewer < whole == 12
+    with PIL.Image.open(path) as film:
+        assert film.info["duration"] == round(1200 / fewer, -1), "as long as before"
+
+
+@pytest.mark.parametrize(("name", "sizes"), [("a.png", [8, 8]), ("a.gif", [8, 9]), ("a.gif", [])])
+def test_no_gif_of_what_is_none(name, sizes, tmp_path):
+    frames = [np.zeros((size, size, 3), np.uint8) for size in sizes]
+    with pytest.raises(ValueError, match=r"need a path in \.gif and frames of one size, received"):
+        write_gif(tmp_path / name, frames, 0.1)
+    path = tmp_path / "b.gif"
+    with pytest.raises(ValueError, match=r"a frame takes .* more than max_bytes=9"):
+        write_gif(path, [np.zeros((8, 8, 3), np.uint8)] * 2, 0.1, max_bytes=9)
+    assert not path.exists()

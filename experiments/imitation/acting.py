@@ -174,15 +174,32 @@ def read_policy(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, 
         FileNotFoundError: no policy there.
         ValueError: it is a policy of another kind.
     """
+    path, metadata = _metadata(path)
+    if metadata["kind"] != kind:
+        raise ValueError(
+            f"{path} holds a policy of kind {metadata['kind']!r}, {kind!r} was asked for: "
+            "load it with the script that trained it."
+        )
+    return {"learned_from": UNTOLD, **json.loads(metadata["settings"])}, load_file(path)
+
+
+def kind_of(path: str | Path) -> str:
+    """The kind of a policy that `save_policy` wrote; ``path`` is the file or its folder.
+
+    Raises:
+        FileNotFoundError: no policy there.
+        ValueError: the file holds no policy.
+    """
+    return _metadata(path)[1]["kind"]
+
+
+def _metadata(path: str | Path) -> tuple[Path, dict[str, str]]:
     path = Path(path)
     path = path / POLICY_FILE if path.is_dir() else path
     if not path.is_file():
         raise FileNotFoundError(f"no policy at {path}: train one first, or let it finish.")
     with safe_open(path, "pt") as file:
         metadata = file.metadata() or {}
-    if metadata.get("kind") != kind:
-        raise ValueError(
-            f"{path} holds a policy of kind {metadata.get('kind')!r}, {kind!r} was asked for: "
-            "load it with the script that trained it."
-        )
-    return {"learned_from": UNTOLD, **json.loads(metadata["settings"])}, load_file(path)
+    if not {"kind", "settings"} <= set(metadata):
+        raise ValueError(f"{path} holds no policy that the scripts of experiments/ trained.")
+    return path, metadata

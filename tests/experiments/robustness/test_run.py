@@ -12,7 +12,7 @@ from experiments.robustness import run as robustness
 
 def test_every_kind_of_condition_is_there():
     names = list(conditions.CONDITIONS)
-    assert len(names) == len({*conditions.SINGLE, *conditions.JOINED, *conditions.AUGMENTED}) == 27
+    assert len(names) == len({*conditions.SINGLE, *conditions.JOINED, *conditions.AUGMENTED}) == 39
     assert [
         spec.name
         for spec in conditions.SINGLE

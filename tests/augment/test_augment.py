@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
-from stemob_wrappers import augment as module
 from stemob_wrappers.augment import (
     AUGMENTATIONS,
     NAMES,
@@ -19,12 +18,16 @@ from stemob_wrappers.augment import (
     adjust_saturation,
     augment,
     colour_jitter,
+    gamma,
     mixup,
+    patch_brightness,
     random_conv,
     random_overlay,
+    random_shadow,
     random_shift,
     srm,
 )
+from stemob_wrappers.augment import literature as module
 from stemob_wrappers.scene.textures import SPLITS, draw_texture
 
 each = pytest.mark.parametrize("name", AUGMENTATIONS)
@@ -102,6 +105,9 @@ def test_equal_images_get_draws_of_their_own(name):
         (random_conv, {"probability": 0.0}),
         (random_shift, {"pad": 0}),
         (colour_jitter, {"brightness": 0, "contrast": 0, "saturation": 0, "hue": 0}),
+        (gamma, {"strength": 1.0}),
+        (random_shadow, {"opacity": (0.0, 0.0)}),
+        (patch_brightness, {"factor": (1.0, 1.0)}),
     ],
 )
 def test_no_strength_changes_nothing(function, strength):
