@@ -40,7 +40,6 @@ CHANGES = {
 }
 UNPAINTED = 0.12  # share of views whose surfaces all stay
 UNLIT = 0.06  # share of views that keep their nominal light, too
-HARD_LIGHT = 0.4  # share of views that one lamp lights nearly alone, so that its shadows are dark
 EXPOSED = 0.7  # share of views that are exposed to a mean brightness in this range
 BRIGHTNESS = (0.1, 1.0)
 
@@ -207,31 +206,25 @@ def mean_albedo(crops: Crops, paint: Paint, bank: TextureBank) -> torch.Tensor:
 def draw_lights(rng: np.random.Generator, count: int) -> Lights:
     """Light of any colour from dark to over-exposed, with two lights without shadows."""
     coloured = rng.random(count) < 0.6
-    overall = tints(rng, np.where(coloured, rng.uniform(0.05, 0.8, count), 0.02))
+    overall = tints(rng, np.where(coloured, rng.uniform(0.05, 0.6, count), 0.02))
     overall *= np.where(rng.random(count) < 0.3, 1.0, log_uniform(rng, 0.25, 1.6, count))[:, None]
 
-    def lamps(strengths: NDArray[np.float64]) -> NDArray[np.float64]:
-        number = strengths.shape[1]
+    def lamps(number: int, on: float) -> NDArray[np.float64]:
+        strengths = rng.uniform(0.1, 0.8, (count, number)) * (rng.random((count, number)) < on)
         colours = tints(rng, np.repeat(0.3 * coloured, number)).reshape(count, number, 3)
         return strengths[..., None] * colours * overall[:, None]
 
-    def some(number: int) -> NDArray[np.float64]:
-        return rng.uniform(0.1, 0.8, (count, number)) * (rng.random((count, number)) < 0.6)
-
-    hard = rng.random((count, 1)) < HARD_LIGHT
-    alone = np.eye(3)[rng.integers(3, size=count)] * rng.uniform(0.4, 1.8, (count, 1))
     azimuth, height = rng.uniform(-np.pi, np.pi, (count, 2)), rng.uniform(0.2, 1.5, (count, 2))
     level = np.cos(height)
     directions = [np.cos(azimuth) * level, np.sin(azimuth) * level, np.sin(height)]
     headlight = rng.uniform(0, 0.5, (count, 1)) * (rng.random((count, 1)) < 0.7)
-    headlight = np.where(hard, 0.3 * headlight, headlight)
-    ambient = np.where(hard, rng.uniform(0.02, 0.2, (count, 1)), rng.uniform(0.03, 0.5, (count, 1)))
+    ambient = rng.uniform(0.03, 0.5, (count, 1)) * tints(rng, np.full(count, 0.1))
     drawn = (
-        ambient * tints(rng, np.full(count, 0.1)) * overall,
+        ambient * overall,
         headlight * overall,
-        lamps(np.where(hard, alone, some(3))),
+        lamps(3, 0.6),
         np.stack(directions, axis=2),
-        lamps(np.where(hard, 0.0, some(2))),
+        lamps(2, 0.6),
         log_uniform(rng, 8.0, 80.0, count),
     )
     return Lights(*(torch.from_numpy(np.asarray(x)).float() for x in drawn))
