@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent
 SMOKE = Path(__file__).parent / "smoke.py"
 EXTRAS = "cli,robosuite"
 SUITES = ("core", "cli", "mujoco", "robosuite")
+PIP = ("-m", "pip", "install", "-q", "--no-compile")
 
 
 def run(*command: str | Path, cwd: Path = ROOT) -> str:
@@ -42,7 +43,7 @@ def check_metadata(files: list[Path]) -> None:
     """What the package index would refuse."""
     with tempfile.TemporaryDirectory(prefix="stemob-twine-") as name:
         python = new_environment(Path(name))
-        run(python, "-m", "pip", "install", "-q", "twine")
+        run(python, *PIP, "twine")
         print(run(python, "-m", "twine", "check", "--strict", *files), end="")
 
 
@@ -53,7 +54,7 @@ def try_out(file: Path, version: str) -> None:
         python = new_environment(folder)
         package = f"stemob_wrappers[{EXTRAS}] @ file://{file}"
         locked = ROOT / "requirements.lock"
-        run(python, "-m", "pip", "install", "-q", "--constraint", locked, package)
+        run(python, *PIP, "--constraint", locked, package)
         print(run(python, SMOKE, *SUITES, cwd=folder), end="")
         said = run(python, "-m", "stemob_wrappers", "--version", cwd=folder)
         if said != f"stemob_wrappers {version}\n":

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from stemob_wrappers.config import StemConfig
+from stemob_wrappers.explore.looks import Look, pixel_distance
 from stemob_wrappers.explore.shown import Change, EnvFrame, Shown
 from stemob_wrappers.explore.studio import Studio
 from stemob_wrappers.perturb.corruptions import CORRUPTIONS
@@ -19,8 +20,8 @@ from stemob_wrappers.perturb.names import SEVERITIES
 from stemob_wrappers.pictures import Image, write_image
 from stemob_wrappers.work import write_text
 
-STATE = EnvFrame("stemob/Lift-v0", steps=12)
-WITH_SKY = EnvFrame("HalfCheetah-v5", steps=12)  # Lift's walls hide the sky
+STATES = (EnvFrame("stemob/Lift-v0", steps=12), EnvFrame("HalfCheetah-v5", steps=12))
+VISIBLE = 0.5  # mean distance in grey levels, of one severity at least
 BACKBONES = ("embedded", "embedded-canonical")
 LOOK = Change("table_texture", 4)
 PER_ROW = 10
@@ -31,8 +32,9 @@ this page can be had live: [`stemob explore`](explore.md).
 
 ## Perturbations
 
-One state of robosuite Lift{sky}. From left to right: the nominal scene, then severities 1 to 5.
-Upper row: what the camera sees. Lower row: the stem frames of `embedded` at its default level.
+One state of robosuite Lift, or of HalfCheetah for what Lift does not show. From left to right:
+the nominal scene, then severities 1 to 5. Upper row: what the camera sees. Lower row: the stem
+frames of `embedded` at its default level.
 """
 LEVELS = """
 ### {backbone}
@@ -46,15 +48,15 @@ nominal scene; lower row: the same state under another table texture.
 
 def draw_gallery(folder: Path) -> Path:
     """Draw all pictures and write ``gallery.md`` beside them; returns its path."""
-    with Studio((STATE, WITH_SKY)) as studio:
-        missing = [name for name in FACTORS if name not in studio.factors(STATE)]
-        parts = [ABOUT.format(sky=_elsewhere(missing))]
+    parts = [ABOUT]
+    with Studio(STATES) as studio:
         for factor in (*FACTORS, *CORRUPTIONS):
-            state = WITH_SKY if factor in missing else STATE
-            write_image(folder / f"{factor}.jpg", _severities(studio, state, factor))
+            state, looks = _severities(studio, factor)
+            raws, stems = [look.raw for look in looks], [look.stem for look in looks]
+            write_image(folder / f"{factor}.jpg", np.vstack([np.hstack(raws), np.hstack(stems)]))
             parts.append(
-                f"\n### `{factor}`\n\n![{factor}: the nominal scene and severities 1 to 5, raw "
-                f"above stem]({factor}.jpg)\n"
+                f"\n### `{factor}`\n\n![{factor} on {state.env_id}: the nominal scene and "
+                f"severities 1 to 5, raw above stem]({factor}.jpg)\n"
             )
         parts.append("\n## Levels\n")
         steps = StemConfig().num_steps
@@ -71,26 +73,24 @@ def draw_gallery(folder: Path) -> Path:
     return page
 
 
-def _elsewhere(missing: list[str]) -> str:
-    names = ", ".join(f"`{name}`" for name in missing)
-    return f" ({names}: of {WITH_SKY.env_id}, as Lift has no such thing)" if missing else ""
-
-
-def _severities(studio: Studio, state: EnvFrame, factor: str) -> Image:
-    nominal = studio.see(Shown(state)).looks[0]
-    looks = [
-        nominal,
-        *(studio.see(Shown(state, Change(factor, s))).looks[1] for s in SEVERITIES),
-    ]
-    return np.vstack(
-        [np.hstack([look.raw for look in looks]), np.hstack([look.stem for look in looks])]
-    )
+def _severities(studio: Studio, factor: str) -> tuple[EnvFrame, list[Look]]:
+    """The first state that shows a factor, and its looks from the nominal one on."""
+    for state in STATES:
+        if factor not in studio.factors(state):
+            continue
+        looks = [
+            *studio.see(Shown(state)).looks,
+            *(studio.see(Shown(state, Change(factor, s))).looks[1] for s in SEVERITIES),
+        ]
+        if any(pixel_distance(looks[0].raw, look.raw) > VISIBLE for look in looks):
+            return state, looks
+    raise ValueError(f"no state of the gallery shows {factor}: add one that does")
 
 
 def _levels(studio: Studio, backbone: str) -> Image:
     config = StemConfig(backbone)
     seen = [
-        studio.see(Shown(STATE, LOOK, config.replace(inversion_steps=n))).looks
+        studio.see(Shown(STATES[0], LOOK, config.replace(inversion_steps=n))).looks
         for n in range(config.num_steps + 1)
     ]
     blank = np.full_like(seen[0][0].stem, 255)

@@ -66,7 +66,7 @@ def build_page(studio: Studio, start: Shown | None, config: StemConfig) -> gr.Bl
         copied = gr.HTML(elem_id="copied", js_on_load=COPY)
         moved = [control.change for control in controls if not isinstance(control, gr.State)]
         how: dict[str, Any] = {
-            "inputs": list(controls),
+            "inputs": controls,
             "outputs": [panel, copied],
             "show_progress": "hidden" if config.backbone in BACKBONES else "minimal",
             "queue": False,
@@ -77,10 +77,8 @@ def build_page(studio: Studio, start: Shown | None, config: StemConfig) -> gr.Bl
     return page
 
 
-def _controls(
-    studio: Studio, start: Shown | None, config: StemConfig
-) -> tuple[Settings, gr.events.Dependency]:
-    """Lay the controls out; returns them by the names of what they set, and what an upload does."""
+def _controls(studio: Studio, start: Shown | None, config: StemConfig) -> tuple[list[Any], Any]:
+    """Lay the controls out; returns them in the order of `Settings`, and the event of an upload."""
     source = None if start is None else start.source
     change = (start and start.change) or Change(NOTHING, 3)
     recordings = studio.recordings
@@ -140,11 +138,8 @@ def _controls(
     quiet: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
     chosen.change(switch, [chosen, factor], [env_box, data_box, upload_box, factor], **quiet)
     uploaded = upload.upload(receive, None, [picture, said, size], **quiet)
-    controls = Settings(
-        *(chosen, picture, seed, steps, track, row, factor, severity, draw),
-        *(level, backbone, method, noise, noise_seed, size),
-    )
-    return controls, uploaded
+    controls = [chosen, picture, seed, steps, track, row, factor, severity, draw, level, backbone]
+    return [*controls, method, noise, noise_seed, size], uploaded
 
 
 def _recorded(studio: Studio, source: Any) -> tuple[gr.Dropdown, gr.Slider]:
@@ -167,7 +162,7 @@ def _recorded(studio: Studio, source: Any) -> tuple[gr.Dropdown, gr.Slider]:
 
 
 def _last(tracks: Mapping[str, Track], name: str | None) -> int:
-    return max(1, tracks[name].count - 1) if name in tracks else FAR
+    return max(1, tracks[name].count - 1) if name is not None and name in tracks else FAR
 
 
 def _slider(label: str, value: int, low: int = 0, high: int = FAR) -> gr.Slider:

@@ -16,7 +16,7 @@ def draw_panel(shown: Shown, seen: Seen) -> str:
     rows = [_row("As it is", "", seen.looks[0])]
     if shown.change is not None and seen.distances is not None:
         rows.append(_row(_words(shown.change), " of the changed look", seen.looks[1]))
-        rows.append(_between(*seen.looks, seen.distances))
+        rows.append(_between(seen.looks[0], seen.looks[1], seen.distances))
     return "".join([*map(_note, seen.notes), _facts(seen), *rows])
 
 

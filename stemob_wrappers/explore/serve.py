@@ -11,6 +11,7 @@ from stemob_wrappers.explore.page_look import CSS
 from stemob_wrappers.extras import needs
 
 with needs("app"):
+    from gradio.themes import Default
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
     from starlette.responses import PlainTextResponse
@@ -57,7 +58,7 @@ def serve(page: gr.Blocks, host: str = LOCAL, port: int | None = None) -> str:
         mcp_server=False,
         enable_monitoring=False,
         app_kwargs={"middleware": layers},
-        theme=gr.themes.Default(font="system-ui", font_mono="ui-monospace"),
+        theme=Default(font="system-ui", font_mono="ui-monospace"),
         css=CSS,
     )
     return address

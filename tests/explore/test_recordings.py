@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import h5py
 import lerobot_files
 import numpy as np
@@ -22,8 +24,8 @@ def test_frames_of_a_robomimic_file(tmp_path):
     assert list(recordings.tracks) == [f"demo_{n} {camera}" for n in (0, 1) for camera in cameras]
     with h5py.File(path) as file:
         for row in (0, 5):
-            expected = file["data/demo_1/obs/eye_image"][row]
-            np.testing.assert_array_equal(recordings.frame("demo_1 eye_image", row), expected)
+            stored: Any = file["data/demo_1/obs/eye_image"]
+            np.testing.assert_array_equal(recordings.frame("demo_1 eye_image", row), stored[row])
 
 
 def test_of_stacked_frames_channels_first_the_newest_is_shown(tmp_path):
