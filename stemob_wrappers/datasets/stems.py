@@ -136,7 +136,7 @@ class Stems:
             CorruptSourceError: frames that are smaller than the config makes them.
         """
         try:
-            self.given(FrameLayout(*frames.shape[1:3]))
+            self.given(FrameLayout(frames.shape[1], frames.shape[2]))
         except CorruptSourceError as error:
             raise CorruptSourceError(f"{rows[0]}: {error}") from error
         pipeline = self.pipelines[draw]

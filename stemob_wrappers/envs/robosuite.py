@@ -202,12 +202,12 @@ class RobosuiteEnv(gym.Env[Any, np.ndarray]):
         return self._open_simulator()
 
     @property
-    def spec(self) -> EnvSpec | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def spec(self) -> EnvSpec | None:
         """What `gymnasium.make` made it by; its horizon is the limit of steps."""
         return self._spec
 
     @spec.setter
-    def spec(self, spec: EnvSpec) -> None:
+    def spec(self, spec: EnvSpec) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         self._spec = dataclasses.replace(spec, max_episode_steps=self.horizon)
 
     def render_contexts(self) -> list[tuple[Any, Any]]:

@@ -40,13 +40,14 @@ def run_as(user: int, code: str, *arguments: object) -> str:
     """What a script prints that runs as a user; it has DiskTier, FRAME and key."""
     prelude = textwrap.dedent("""
         import os, sys, warnings
+        import numpy as np
         from stemob_wrappers.cache.disk import DiskTier
-        from test_beside_others import FRAME, key
+        FRAME, key = np.full((8, 8, 3), 7, np.uint8), lambda number: number.to_bytes(16, "big")
         os.setgroups([]); os.setgid(USER); os.setuid(USER)
         warnings.simplefilter("always")
         warnings.showwarning = lambda message, *_: print("warned:", message)
     """).replace("USER", str(user))
-    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    path = os.pathsep.join(sys.path)
     done = subprocess.run(
         [sys.executable, "-c", prelude + textwrap.dedent(code), *map(str, arguments)],
         capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": path},

@@ -117,7 +117,8 @@ def test_a_lerobot_folder_says_its_sizes(config: StemConfig, tmp_path: Path) -> 
     invert_dataset(source, target, config)
     assert verify_dataset(source, target) == []
     features = json.loads((target / "meta/info.json").read_text())["features"]
-    height, width = config.resize or ()
+    assert config.resize is not None
+    height, width = config.resize
     for key in (VIDEO, PICTURE):
         assert features[key]["shape"] == [height, width, 3]
     said = features[VIDEO]["info"]

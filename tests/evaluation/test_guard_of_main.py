@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 SCRIPT = """
 import pointing
 from stemob_wrappers.evaluation import Condition, evaluate
@@ -38,4 +40,8 @@ def test_several_envs_need_the_guard(tmp_path):
     assert refused.returncode == 1
     assert "put what line 4 does under `if __name__" in refused.stderr
     assert refused.stderr.count("Traceback") == 1  # before any worker began
+
+
+@pytest.mark.slow
+def test_several_envs_run_under_the_guard(tmp_path):
     assert run(tmp_path, 2, 'if __name__ == "__main__": ').returncode == 0

@@ -21,7 +21,7 @@ from stable_baselines3.common.vec_env import (
 from stemob_wrappers.evaluation import Condition, load_policy
 
 LAYOUT = {"front": {"shape": [36, 36, 3]}, "arm": {"shape": [3], "dtype": "float32"}}
-KEYS = {"norm_obs_keys": ["arm"]}
+KEYS: dict[str, Any] = {"norm_obs_keys": ["arm"]}
 
 
 def envs(layout: Any = LAYOUT) -> DummyVecEnv:

@@ -53,6 +53,13 @@ class ImageEnv(Painter):
     observation_space = spaces.Dict({"camera": spaces.Box(0, 255, (16, 16, 3), np.uint8)})
 
 
+class OwnCameras(ImageEnv):
+    def __init__(self, cameras: Any = (), render_mode: str | None = "rgb_array"):
+        super().__init__(render_mode=render_mode)
+        self.given = cameras
+
+
+gym.register("test/Own-v0", entry_point=f"{__name__}:OwnCameras")
 gym.register("test/Painter-v0", entry_point=f"{__name__}:Painter")
 gym.register("test/Image-v0", entry_point=f"{__name__}:ImageEnv")
 
@@ -117,7 +124,7 @@ class GoalEnv(Painter):
     parts = ("observation", "achieved_goal", "desired_goal")
     observation_space = spaces.Dict({name: spaces.Box(-1, 1, (3,), np.float64) for name in parts})
 
-    def reset(self, *, seed=None, options=None):
+    def reset(self, *, seed=None, options=None) -> Any:
         super().reset(seed=seed)
         return {name: np.full(3, 0.1 * n) for n, name in enumerate(self.parts)}, {}
 
@@ -192,7 +199,7 @@ def test_cameras_show_different_pictures(hopper):
 
 
 def test_several_cameras_are_rendered_side_by_side():
-    env = make_rendered("HalfCheetah-v5", size=32, cameras=("track", -1), keep_state=True)
+    env: Any = make_rendered("HalfCheetah-v5", size=32, cameras=("track", -1), keep_state=True)
     seen, _ = env.reset(seed=0)
     assert set(seen) == {"track_image", "-1_image", "state"}
     assert env.observation_space.contains(seen)
@@ -298,12 +305,6 @@ def test_an_env_of_images_is_taken_as_it_is_and_another_is_rendered():
 
 
 def test_an_env_that_takes_cameras_itself_is_told_them():
-    class Own(ImageEnv):
-        def __init__(self, cameras=(), render_mode=None):
-            super().__init__()
-            self.given = cameras
-
-    gym.register("test/Own-v0", entry_point=Own)
     env: Any = make_images("test/Own-v0", cameras=["wrist"], disable_env_checker=True)
     assert env.unwrapped.given == ["wrist"]
 

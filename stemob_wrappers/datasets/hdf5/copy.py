@@ -111,7 +111,7 @@ def chunks_of(source: h5py.Dataset, shape: tuple[int, ...]) -> tuple[int, ...] |
 
 def largest_shape(source: h5py.Dataset, shape: tuple[int, ...]) -> tuple[int | None, ...]:
     """How far a data set like another one, but of a shape, can grow: where the other one can."""
-    pairs = zip(source.shape, source.maxshape, shape, strict=True)
+    pairs = zip(source.shape, source.maxshape or (), shape, strict=True)
     return tuple(size if most == before else most for before, most, size in pairs)
 
 

@@ -68,7 +68,7 @@ def _compare_image(
     reader: PicturesSource, item: Item, result: Path, stems: Stems, recompute: bool
 ) -> Iterator[str]:
     raw, stem = next(reader.frames(item)), next(read_frames(result))
-    shape = stems.given(FrameLayout(*raw.shape[:2])).shape
+    shape = stems.given(FrameLayout(raw.shape[0], raw.shape[1])).shape
     if stem.shape != shape:
         yield f"{result} is {stem.shape}, but should be {shape}"
     elif recompute:
