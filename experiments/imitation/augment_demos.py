@@ -4,6 +4,7 @@ A policy then learns from what the stem makes of other appearances, its mistakes
 of from the nominal one alone. Nothing is rendered.
 
 python -m experiments.imitation.augment_demos --demos lift.hdf5 --out lift-augmented.hdf5
+python -m experiments.imitation.augment_demos --demos lift.hdf5 --out lift-six.hdf5 --copies 6
 stemob invert-dataset lift-augmented.hdf5 lift-augmented-stem.hdf5
 """
 
@@ -29,9 +30,12 @@ DEFAULT = ("none", "colour_jitter", "random_conv")
 
 
 def augment_demos(
-    demos: str | Path, out: str | Path, augmentations: Sequence[str] = DEFAULT
+    demos: str | Path,
+    out: str | Path,
+    augmentations: Sequence[str] = DEFAULT,
+    copies: int | None = None,
 ) -> Path:
-    """Write every demonstration of a robomimic file once for each augmentation; return ``out``.
+    """Write every demonstration of a robomimic file several times, augmented; return ``out``.
 
     Args:
         demos: the file; its frames are ``obs/<camera>_image``, uint8 [T, H, W, 3].
@@ -40,19 +44,24 @@ def augment_demos(
         augmentations: of `stemob_wrappers.augment.AUGMENTATIONS`, or "none". Each frame draws its
             own; the draws follow from the number of the demonstration, so the file's frames are
             the same each time on the same kind of device.
+        copies: of each demonstration; None is one for each augmentation. `augmentation_of` says
+            what each of more or fewer gets.
 
     Raises:
-        ValueError: an unknown augmentation.
+        ValueError: an unknown augmentation, none, or no copy.
         FileNotFoundError: no file ``demos``.
         FileExistsError: ``out`` is there.
     """
     demos, out = Path(demos), Path(out)
     unknown = set(augmentations) - {"none", *AUGMENTATIONS}
-    if unknown:
+    if unknown or not augmentations:
         raise ValueError(
             f"augmentations must be none or of {', '.join(AUGMENTATIONS)}; received "
             f"{sorted(unknown)}."
         )
+    copies = len(augmentations) if copies is None else copies
+    if copies < 1:
+        raise ValueError(f"copies must be 1 or more, received {copies}.")
     if not demos.is_file():
         raise FileNotFoundError(f"no demonstrations at {demos}: collect.py writes some.")
     if out.exists():
@@ -62,20 +71,46 @@ def augment_demos(
         whole_file(out) as beside,
         new_file(beside) as (file, check),
     ):
-        _write(source, file, augmentations, check)
+        _write(source, file, augmentations, copies, check)
     return out
 
 
+def augmentation_of(augmentations: Sequence[str], copies: int, copy: int, place: int) -> str:
+    """The augmentation of one copy of the demonstration in one place.
+
+    Copies beyond one for each augmentation get those again that change frames. Where there are
+    fewer copies than augmentations, the demonstrations take these in turn.
+
+    Example:
+        >>> [augmentation_of(DEFAULT, 6, copy, place=0) for copy in range(6)]
+        ['none', 'colour_jitter', 'random_conv', 'colour_jitter', 'random_conv', 'colour_jitter']
+        >>> [augmentation_of(DEFAULT, 1, 0, place) for place in range(3)]
+        ['none', 'colour_jitter', 'random_conv']
+    """
+    count = len(augmentations)
+    if copies < count:
+        return augmentations[(place + copy) % count]
+    if copy < count:
+        return augmentations[copy]
+    changing = [name for name in augmentations if name != "none"] or list(augmentations)
+    return changing[(copy - count) % len(changing)]
+
+
 def _write(
-    source: Any, file: h5py.File, augmentations: Sequence[str], check: Callable[[], None]
+    source: Any,
+    file: h5py.File,
+    augmentations: Sequence[str],
+    copies: int,
+    check: Callable[[], None],
 ) -> None:
     data: Any = file.create_group("data")
     data.attrs.update(source["data"].attrs)
     masks: dict[str, list[str]] = {split: [] for split in source["mask"]}
     number = total = 0
-    for augmentation in augmentations:
+    for copy in range(copies):
         for split, members in masks.items():
-            for name in source[f"mask/{split}"][()]:
+            for place, name in enumerate(source[f"mask/{split}"][()]):
+                augmentation = augmentation_of(augmentations, copies, copy, place)
                 new = f"demo_{number}"
                 source.copy(f"data/{name.decode()}", data, new)
                 if augmentation != "none":
@@ -112,8 +147,10 @@ def main() -> None:
     parser.add_argument("--demos", type=Path, required=True, help="a robomimic file")
     parser.add_argument("--out", type=Path, required=True, help="the file to write")
     parser.add_argument("--augmentations", default=",".join(DEFAULT), help="by commas")
+    parser.add_argument("--copies", type=int, help="of each; one for each augmentation if left out")
     settings = parser.parse_args()
-    print(augment_demos(settings.demos, settings.out, settings.augmentations.split(",")))
+    augmentations = settings.augmentations.split(",")
+    print(augment_demos(settings.demos, settings.out, augmentations, settings.copies))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments.imitation.augment_demos import DEFAULT as COPIES
-from experiments.robustness.conditions import CANONICAL, ConditionSpec
+from experiments.robustness.conditions import CANONICAL, OWN, ConditionSpec, epochs_for
 from stemob_wrappers.report.comparison import BEYOND, NO_STEM, STEM
 
 
@@ -35,7 +35,7 @@ with srm in training; tested on raw frames.', 'control': None, 'literature': Tru
             "means": _means(spec),
             "control": _control(spec, specs),
             "literature": _is_literature(spec),
-            "training": _training(spec, demos, augmented_epochs if spec.augmented else epochs),
+            "training": _training(spec, demos, epochs, augmented_epochs),
         }
         for spec in specs
     }
@@ -49,12 +49,19 @@ def _group(spec: ConditionSpec) -> str:
 
 
 def _means(spec: ConditionSpec) -> str:
-    frames = "raw frames" if spec.train_stem is None else f"stem frames ({spec.train_stem})"
+    frames = _frames(spec.train_stem)
     scene = "the nominal scene" if spec.appearance is None else "scenes of random appearance"
-    copies = f", {len(COPIES)} copies of each ({', '.join(COPIES)})" if spec.augmented else ""
+    number = f"{spec.augmented} cop{'y' if spec.augmented == 1 else 'ies'}"
+    copies = f", {number} of each ({', '.join(COPIES)})" if spec.augmented else ""
     augment = "" if spec.augment == "none" else f", with {spec.augment} in training"
-    tested = "raw frames" if spec.test_stem is None else f"stem frames ({spec.test_stem})"
+    tested = _frames(spec.test_stem)
     return f"Learns from {frames} of {scene}{copies}{augment}; tested on {tested}."
+
+
+def _frames(stem: str | None) -> str:
+    if stem is None:
+        return "raw frames"
+    return f"stem frames ({'a backbone trained on the task itself' if stem == OWN else stem})"
 
 
 def _control(spec: ConditionSpec, specs: Sequence[ConditionSpec]) -> str | None:
@@ -71,9 +78,14 @@ def _is_literature(spec: ConditionSpec) -> bool:
     return spec == alone and spec.augment != "none"
 
 
-def _training(spec: ConditionSpec, demos: Mapping[str, int], epochs: Mapping[str, int]) -> str:
-    copies = len(COPIES) if spec.augmented else 1
+def _training(
+    spec: ConditionSpec,
+    demos: Mapping[str, int],
+    epochs: Mapping[str, int],
+    augmented_epochs: Mapping[str, int],
+) -> str:
     return "; ".join(
-        f"{task}: {copies * count} demonstrations, {epochs[task]} epochs"
+        f"{task}: {max(1, spec.augmented) * count} demonstrations, "
+        f"{epochs_for(spec, task, epochs, augmented_epochs)} epochs"
         for task, count in demos.items()
     )

@@ -101,7 +101,7 @@ class Player:
     def title(self) -> str:
         """What it sees, in words."""
         stem = self.condition.stem
-        return "Raw frames" if stem is None else f"Stem frames ({stem.backbone})"
+        return "Raw frames" if stem is None else f"Stem: {Path(stem.backbone).name}"
 
     def film(self, venv: VectorEnv[Any, Any, Any], seed: int) -> Film:
         """Play the episode with a reset seed."""

@@ -5,13 +5,19 @@ One row each. A stem is named by its backbone; ``appearance`` says how demonstra
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from stemob_wrappers.augment import NAMES as AUGMENTATIONS
 from stemob_wrappers.config import METHODS, NOISE_POLICIES, Method, NoisePolicy, StemConfig
 
 STEM, CANONICAL = "embedded", "embedded-canonical"
+OWN = "own"
+"""In place of a backbone: the one that was trained on each task's own env (`Recipe.own`)."""
+
+COPIES = (1, 3, 6)
+"""Of each augmented demonstration, as the screening tries them; the second is usual."""
+USUAL_COPIES = COPIES[1]
 
 
 @dataclass(frozen=True)
@@ -25,8 +31,8 @@ class ConditionSpec:
         augment: what is done to the frames in training, after the stem.
         appearance: "train" renders each demonstration under another light, other textures, colours
             and background; as many are rendered as of nominal ones.
-        augmented: whether it learns from augmented demonstrations, which the stem goes over as over
-            any other; see `experiments.imitation.augment_demos`.
+        augmented: how many augmented copies of each demonstration it learns from, which the stem
+            goes over as over any other; see `experiments.imitation.augment_demos`. 0 for none.
     """
 
     name: str
@@ -34,7 +40,7 @@ class ConditionSpec:
     test_stem: str | None = None
     augment: str = "none"
     appearance: str | None = None
-    augmented: bool = False
+    augmented: int = 0
 
 
 SINGLE: tuple[ConditionSpec, ...] = (
@@ -54,18 +60,34 @@ JOINED: tuple[ConditionSpec, ...] = tuple(
     for name in AUGMENTATIONS
 )
 
-AUGMENTED: tuple[ConditionSpec, ...] = (
-    ConditionSpec("augmented", augment="colour_jitter", augmented=True),
-    *(
-        ConditionSpec(f"{stem} of augmented", stem, stem, "colour_jitter", augmented=True)
-        for stem in (STEM, CANONICAL)
-    ),
+
+def augmented(stem: str | None, copies: int = USUAL_COPIES) -> ConditionSpec:
+    """Augmented before the stem: training shows what the stem makes of other looks.
+
+    Without a stem it is the control, which has all of it but the stem.
+
+    Example:
+        >>> augmented("embedded").name, augmented(None, 6).name
+        ('embedded of augmented', 'augmented x6')
+    """
+    name = "augmented" if copies == USUAL_COPIES else f"augmented x{copies}"
+    name = name if stem is None else f"{stem} of {name}"
+    return ConditionSpec(name, stem, stem, "colour_jitter", augmented=copies)
+
+
+AUGMENTED: tuple[ConditionSpec, ...] = tuple(
+    augmented(stem, copies) for copies in COPIES for stem in (None, STEM, CANONICAL)
 )
-"""Augmented before the stem, so that a policy sees in training what the stem makes of other looks;
-the first has all of it but the stem."""
+"""How many copies are best is chosen on "dev", for each stem and for the control by itself."""
+
+OWN_BACKBONE: tuple[ConditionSpec, ...] = (
+    ConditionSpec(OWN, OWN, OWN),
+    *(augmented(OWN, copies) for copies in COPIES),
+)
+"""A backbone that was trained on renders of the very env, alone and of augmented copies."""
 
 CONDITIONS: dict[str, ConditionSpec] = {
-    condition.name: condition for condition in (*SINGLE, *JOINED, *AUGMENTED)
+    condition.name: condition for condition in (*SINGLE, *JOINED, *AUGMENTED, *OWN_BACKBONE)
 }
 
 ALWAYS = ("raw", STEM)
@@ -94,6 +116,26 @@ class Level:
             noise=self.noise,
             inversion_steps=self.inversion_steps,
         )
+
+
+def epochs_for(
+    spec: ConditionSpec, task: str, epochs: Mapping[str, int], augmented_epochs: Mapping[str, int]
+) -> int:
+    """Passes over the demonstrations of a condition: as many steps whatever the copies.
+
+    Args:
+        spec: the condition.
+        task: the task.
+        epochs: passes over demonstrations as they are, by task.
+        augmented_epochs: passes over `USUAL_COPIES` augmented copies of each, by task.
+
+    Example:
+        >>> [epochs_for(augmented(None, n), "Lift", {}, {"Lift": 20}) for n in COPIES]
+        [60, 20, 10]
+    """
+    if not spec.augmented:
+        return epochs[task]
+    return max(1, round(augmented_epochs[task] * USUAL_COPIES / spec.augmented))
 
 
 def choose_conditions(names: Sequence[str]) -> list[ConditionSpec]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.robustness.about import about_rows
-from experiments.robustness.conditions import ConditionSpec
+from experiments.robustness.conditions import USUAL_COPIES, ConditionSpec
 from stemob_wrappers.report.comparison import compare
 from stemob_wrappers.report.page import write_report
 from stemob_wrappers.report.pairing import current_format
@@ -38,9 +38,14 @@ def with_meanings(content: Mapping[str, Any]) -> dict[str, Any]:
     """The results with what their rows are."""
     made = content["benchmark"]
     study = made["study"]
-    specs = [ConditionSpec(**spec) for spec in made["conditions"]]
+    specs = [ConditionSpec(**_with_copies(spec)) for spec in made["conditions"]]
     sizes = (study["demos"], study["epochs"], study["augmented_epochs"])
     return {**content, "about": about_rows(specs, *sizes)}
+
+
+def _with_copies(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A condition whose results are of a time when there was one number of copies."""
+    return {**spec, "augmented": USUAL_COPIES} if spec["augmented"] is True else dict(spec)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import argparse
 import dataclasses
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,11 +29,16 @@ from rich.table import Table
 
 from experiments.imitation.loop import Training
 from experiments.robustness.conditions import (
-    AUGMENTED,
+    CANONICAL,
     CONDITIONS,
+    COPIES,
+    OWN,
+    OWN_BACKBONE,
     SINGLE,
+    STEM,
     ConditionSpec,
     Level,
+    augmented,
     best_placed,
     choose_conditions,
     joined_with,
@@ -62,8 +67,8 @@ class Study:
         tasks: training seeds by task.
         demos: demonstrations by task.
         epochs: of each training, by task.
-        augmented_epochs: the same over augmented demonstrations, of which there are three times as
-            many.
+        augmented_epochs: the same over three augmented copies of each; over more or fewer copies
+            a training has as many steps.
         episodes: in each cell.
         split: of textures, looks and episodes.
         suite: the cells beside the nominal one.
@@ -110,6 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> Results:
         level=Level(noise=settings.noise, inversion_steps=settings.inversion_steps),
         workers=settings.num_envs,
         size=study.size,
+        own=settings.own_backbone,
     )
     policies = TrainedPolicies(settings.work, recipe)
     out = settings.work / study.name
@@ -122,7 +128,8 @@ def main(arguments: Sequence[str] | None = None) -> Results:
     if settings.screen and not settings.conditions:
         for augmentation in best_augmentations(gen_of(results)):
             conditions += joined_with(augmentation, SINGLE)
-        conditions += AUGMENTED
+        stems = (None, STEM, CANONICAL, *([OWN] if settings.own_backbone else []))
+        conditions += [augmented(stem, copies) for copies in settings.copies for stem in stems]
         results = compare(policies, conditions, study, out, settings.num_envs)
     return publish(results, study, recipe, conditions, settings)
 
@@ -168,7 +175,7 @@ def first_conditions(settings: argparse.Namespace, study: Study) -> list[Conditi
     if settings.miniature:
         return choose_conditions(MINIATURE_CONDITIONS)
     if settings.screen:
-        return list(SINGLE)
+        return [*SINGLE, *choose_conditions([OWN] if settings.own_backbone else [])]
     screening = settings.work / SCREEN.name
     try:
         placed = gen_of(Results.read(screening))
@@ -213,7 +220,8 @@ def publish(
     }
     text = json.dumps(with_meanings({**results.content, "benchmark": about}))
     # Where things lie on this machine is nobody's concern.
-    places = {settings.results: "RESULTS", settings.work: "WORK", Path(__file__).parents[2]: "."}
+    places: dict[Any, str] = {folder: f"OWN-{task}" for task, folder in recipe.own.items()}
+    places |= {settings.results: "RESULTS", settings.work: "WORK", Path(__file__).parents[2]: "."}
     for place, name in places.items():
         text = text.replace(str(place), name)
     results = Results(json.loads(text), results.folder)
@@ -287,11 +295,41 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--episodes", type=int, help="in each cell")
     parser.add_argument("--inversion-steps", type=int, default=Level().inversion_steps)
     parser.add_argument("--noise", default=Level.noise)
+    parser.add_argument(
+        "--copies",
+        type=_numbers_of(COPIES),
+        default=COPIES,
+        help="augmented copies of a demonstration that the screening tries, by commas",
+    )
+    parser.add_argument(
+        "--own-backbone",
+        action="append",
+        default=[],
+        metavar="TASK=FOLDER",
+        help="backbone that `stemob train-backbone --env` trained on a task, for the conditions "
+        f"{', '.join(spec.name for spec in OWN_BACKBONE)}; repeat",
+    )
     parser.add_argument("--num-envs", type=int, default=2, help="processes that simulate")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for table and report")
     settings = parser.parse_args(arguments)
     settings.work, settings.results = settings.work.resolve(), settings.results.resolve()
+    named = [own.partition("=") for own in settings.own_backbone]
+    if not all(task and folder for task, _, folder in named):
+        parser.error(f"--own-backbone takes TASK=FOLDER, received {settings.own_backbone}")
+    settings.own_backbone = {task: str(Path(folder).resolve()) for task, _, folder in named}
     return settings
+
+
+def _numbers_of(known: Sequence[int]) -> Callable[[str], tuple[int, ...]]:
+    """Reads numbers by commas, each one of those that are known."""
+
+    def numbers(text: str) -> tuple[int, ...]:
+        found = tuple(int(part) for part in text.split(","))
+        if not set(found) <= set(known):
+            raise ValueError(f"need numbers of {known}, received {text}")
+        return found
+
+    return numbers
 
 
 if __name__ == "__main__":

@@ -7,15 +7,21 @@ left. The scripts of experiments/imitation do the work, as anyone would call the
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from experiments.imitation import bc, class_lite, collect, dbc, diffusion_policy, vinn
 from experiments.imitation.augment_demos import augment_demos
-from experiments.robustness.conditions import ConditionSpec, Level
-from stemob_wrappers import StemPipeline
+from experiments.robustness.conditions import (
+    OWN,
+    USUAL_COPIES,
+    ConditionSpec,
+    Level,
+    epochs_for,
+)
+from stemob_wrappers import StemConfig, StemPipeline
 from stemob_wrappers.datasets import invert_dataset
 from stemob_wrappers.evaluation import Condition
 from stemob_wrappers.work import digest
@@ -37,11 +43,13 @@ class Recipe:
     Attributes:
         demos: demonstrations of each task.
         epochs: passes over them, by task.
-        augmented_epochs: passes over augmented demonstrations, three times as many, by task.
+        augmented_epochs: passes over three augmented copies of each, by task; over more or fewer
+            of them, as many steps.
         script: a key of SCRIPTS.
         level: of the stems.
         workers: processes that render demonstrations, and that turn them into stem frames.
         size: of the frames, in pixels.
+        own: folder of the backbone that was trained on a task's own env, by task.
     """
 
     demos: dict[str, int]
@@ -51,6 +59,7 @@ class Recipe:
     level: Level
     workers: int
     size: int = 84
+    own: dict[str, str] = field(default_factory=dict)
 
 
 class TrainedPolicies:
@@ -91,7 +100,8 @@ class TrainedPolicies:
                 if backbone in (condition.train_stem, condition.test_stem)
             ]
             try:
-                self._fingerprint(backbone)
+                for task in self.recipe.demos:
+                    self._fingerprint(backbone, task)
             except (ValueError, OSError) as error:
                 raise type(error)(
                     f"{error}. It is asked for by {', '.join(names)}: leave them out with "
@@ -103,7 +113,7 @@ class TrainedPolicies:
         return Condition(
             name=spec.name,
             policy=f"{SCRIPTS[self.recipe.script].__name__}:load:{self.policy(spec, task, seed)}",
-            stem=self.recipe.level.stem(spec.test_stem),
+            stem=self._stem(spec.test_stem, task),
             training_seed=seed,
             task=f"stemob/{task}-v0",
             allow_mismatch=spec.train_stem != spec.test_stem,
@@ -116,9 +126,9 @@ class TrainedPolicies:
         if self.recipe.size != Recipe.size:
             name += f"-{self.recipe.size}px"
         if spec.augmented:
-            name += "-augmented"
+            name += "-augmented" + f"{spec.augmented}" * (spec.augmented != USUAL_COPIES)
         if spec.train_stem is not None:
-            name += f"-{spec.train_stem}-{self._fingerprint(spec.train_stem)[:12]}"
+            name += f"-{spec.train_stem}-{self._fingerprint(spec.train_stem, task)[:12]}"
         return self.folder / "demos" / f"{name}.hdf5"
 
     def frames(self, spec: ConditionSpec, task: str) -> Path:
@@ -129,15 +139,15 @@ class TrainedPolicies:
         target.parent.mkdir(parents=True, exist_ok=True)
         if spec.train_stem is not None:
             source = self.frames(dataclasses.replace(spec, train_stem=None), task)
-            stem = self.recipe.level.stem(spec.train_stem)
+            stem = self._stem(spec.train_stem, task)
             summary = invert_dataset(
                 source, target, stem, workers=self.recipe.workers, progress=True
             )
             if summary.failed:
                 raise RuntimeError(f"{source} has demonstrations that failed: {summary.failed}")
         elif spec.augmented:
-            source = self.frames(dataclasses.replace(spec, augmented=False), task)
-            augment_demos(source, target)
+            source = self.frames(dataclasses.replace(spec, augmented=0), task)
+            augment_demos(source, target, copies=spec.augmented)
         else:
             collect.collect(
                 task,
@@ -155,7 +165,7 @@ class TrainedPolicies:
         One that is there needs no demonstrations any more: they, or a GPU, may be elsewhere.
         """
         frames = self.frames_path(spec, task)
-        epochs = (self.recipe.augmented_epochs if spec.augmented else self.recipe.epochs)[task]
+        epochs = epochs_for(spec, task, self.recipe.epochs, self.recipe.augmented_epochs)
         made_with: dict[str, Any] = {
             "script": self.recipe.script,
             "demos": frames.name,
@@ -175,8 +185,18 @@ class TrainedPolicies:
         config = script.Config(demos=str(self.frames(spec, task)), out=str(out), **training)
         return script.train(config)
 
-    def _fingerprint(self, backbone: str) -> str:
-        return StemPipeline(self.recipe.level.stem(backbone), cache=False).fingerprint
+    def _stem(self, backbone: str | None, task: str) -> StemConfig | None:
+        if backbone == OWN:
+            if task not in self.recipe.own:
+                raise ValueError(
+                    f"{OWN!r} needs a backbone that was trained on {task}: name its folder with "
+                    f"--own-backbone {task}=FOLDER (stemob train-backbone --env stemob/{task}-v0)"
+                )
+            backbone = self.recipe.own[task]
+        return self.recipe.level.stem(backbone)
+
+    def _fingerprint(self, backbone: str, task: str) -> str:
+        return StemPipeline(self._stem(backbone, task), cache=False).fingerprint
 
 
 def env_kwargs(task: str, size: int, horizon: int | None = None) -> dict[str, Any]:

@@ -51,9 +51,29 @@ def test_frames_are_the_augmentations(source, augmented):
                 assert np.abs(written.astype(int) - frames).mean() > 5
 
 
+def test_more_copies_are_more_draws_and_fewer_take_turns(source, tmp_path):
+    seven = script.augment_demos(source, tmp_path / "seven.hdf5", CHOSEN, copies=7)
+    with h5py.File(source) as original, h5py.File(seven) as file:
+        assert len(file["data"]) == 7 * 5
+        camera = f"obs/{squares.CAMERAS[0]}"
+        frames = np.asarray(original[f"data/demo_0/{camera}"])
+        copies = [np.asarray(file[f"data/demo_{5 * copy}/{camera}"]) for copy in range(7)]
+    assert [np.array_equal(copy, frames) for copy in copies] == [True] + 6 * [False]
+    assert len({copy.tobytes() for copy in copies}) == 7
+    one = script.augment_demos(source, tmp_path / "one.hdf5", ["none", "random_conv"], copies=1)
+    with h5py.File(source) as original, h5py.File(one) as file:
+        same = [
+            np.array_equal(original[f"data/demo_{n}/{camera}"], file[f"data/demo_{n}/{camera}"])
+            for n in range(4)  # of the training split
+        ]
+    assert same == [True, False, True, False]
+
+
 def test_what_cannot_be_is_refused(source, augmented, tmp_path):
     with pytest.raises(ValueError, match=r"none or of .*; received \['mixup'\]"):
         script.augment_demos(source, tmp_path / "a.hdf5", ["none", "mixup"])
+    with pytest.raises(ValueError, match="copies must be 1 or more, received 0"):
+        script.augment_demos(source, tmp_path / "a.hdf5", copies=0)
     with pytest.raises(FileNotFoundError, match="no demonstrations at"):
         script.augment_demos(tmp_path / "none.hdf5", tmp_path / "a.hdf5")
     with pytest.raises(FileExistsError, match="move it or name another"):

@@ -58,7 +58,7 @@ def test_the_episode_of_a_seed_is_filmed_as_both_see_it(short, tmp_path, capsys)
     path = clip.main(arguments(tmp_path, "clip.gif", "--seed", 3_000_002))
     assert capsys.readouterr().out.splitlines() == [
         "Raw frames: failed (8 steps)",
-        "Stem frames (embedded): failed (8 steps)",
+        "Stem: embedded: failed (8 steps)",
     ]
     assert path.stat().st_size < 2_000_000
     with PIL.Image.open(path) as film:

@@ -3,16 +3,23 @@
 import json
 import runpy
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+import stemob_wrappers
 from experiments.robustness import conditions
 from experiments.robustness import run as robustness
+from experiments.robustness.about import about_rows
+from experiments.robustness.republish import with_meanings
+from experiments.robustness.train import Recipe, TrainedPolicies
 
 
 def test_every_kind_of_condition_is_there():
     names = list(conditions.CONDITIONS)
-    assert len(names) == len({*conditions.SINGLE, *conditions.JOINED, *conditions.AUGMENTED}) == 39
+    parts = (conditions.SINGLE, conditions.JOINED, conditions.AUGMENTED, conditions.OWN_BACKBONE)
+    assert len(names) == len({spec for part in parts for spec in part}) == 49
     assert [
         spec.name
         for spec in conditions.SINGLE
@@ -34,12 +41,65 @@ def test_the_best_placed_are_joined_by_what_is_always_there():
 
 
 def test_the_augmented_conditions_differ_in_their_stem_alone():
-    assert [(spec.train_stem, spec.test_stem) for spec in conditions.AUGMENTED] == [
+    usual = [spec for spec in conditions.AUGMENTED if spec.augmented == 3]
+    assert [(spec.train_stem, spec.test_stem) for spec in usual] == [
         (stem, stem) for stem in (None, "embedded", "embedded-canonical")
     ]
-    assert {(spec.augment, spec.appearance, spec.augmented) for spec in conditions.AUGMENTED} == {
-        ("colour_jitter", None, True)
+    assert [spec.name for spec in usual][:2] == ["augmented", "embedded of augmented"]
+    assert {(spec.augment, spec.appearance) for spec in conditions.AUGMENTED} == {
+        ("colour_jitter", None)
     }
+
+
+def test_copies_have_rows_of_their_own_and_train_for_as_many_steps(tmp_path):
+    one, six = (conditions.augmented("embedded", copies) for copies in (1, 6))
+    assert (one.name, six.name) == ("embedded of augmented x1", "embedded of augmented x6")
+    assert conditions.CONDITIONS[six.name] == six
+    study = robustness.SCREEN
+    sizes = (study.demos, study.epochs, study.augmented_epochs)
+    specs = conditions.choose_conditions(["augmented x6", six.name])
+    about = about_rows(specs, *sizes)
+    assert about[six.name]["control"] == "augmented x6"
+    assert about[six.name]["training"].startswith("Lift: 900 demonstrations, 10 epochs")
+    assert "6 copies of each" in about[six.name]["means"]
+    policies = TrainedPolicies(tmp_path, recipe())
+    names = {policies.frames_path(conditions.augmented(None, n), "Lift").stem for n in (1, 3, 6)}
+    assert names == {"Lift-nominal-2-augmented" + part for part in ("1", "", "6")}
+    assert robustness.parse(["--work", "w", "--copies", "1,6"]).copies == (1, 6)
+    with pytest.raises(SystemExit):
+        robustness.parse(["--work", "w", "--copies", "2"])
+
+
+def test_results_of_a_time_with_one_number_of_copies_can_be_read():
+    spec = {"name": "augmented", "augment": "colour_jitter", "augmented": True}
+    sizes = {"demos": {"Lift": 2}, "epochs": {"Lift": 1}, "augmented_epochs": {"Lift": 1}}
+    told = with_meanings({"benchmark": {"study": sizes, "conditions": [spec]}})["about"]
+    assert "3 copies of each" in told["augmented"]["means"]
+    assert told["augmented"]["training"] == "Lift: 6 demonstrations, 1 epochs"
+
+
+def test_a_backbone_of_the_task_is_named_by_task(tmp_path):
+    asked = ["--work", "w", "--own-backbone", f"Lift={tmp_path}", "--own-backbone", "Door=b"]
+    assert robustness.parse(asked).own_backbone == {
+        "Lift": str(tmp_path),
+        "Door": str(Path("b").resolve()),
+    }
+    with pytest.raises(SystemExit):
+        robustness.parse(["--work", "w", "--own-backbone", "folder"])
+    own = conditions.CONDITIONS["own of augmented"]
+    weights = Path(stemob_wrappers.backbones.__file__).parent / "weights"
+    shipped = next(weights.glob("embedded-v*"))
+    policies = TrainedPolicies(tmp_path, recipe(own={"Lift": str(shipped)}))
+    policies.check([own])
+    assert "-own-" in policies.frames_path(own, "Lift").stem
+    without = TrainedPolicies(tmp_path, recipe())
+    with pytest.raises(ValueError, match=r"--own-backbone Lift=FOLDER.*asked for by own of augm"):
+        without.check([own])
+
+
+def recipe(**others: Any) -> Recipe:
+    one = {"Lift": 1}
+    return Recipe({"Lift": 2}, one, one, "bc", conditions.Level(), 1, **others)
 
 
 def test_training_seeds_can_be_named_by_task():
