@@ -2,6 +2,7 @@ import contextlib
 import io
 import struct
 import zlib
+from typing import Any
 
 import cv2
 import numpy as np
@@ -163,6 +164,7 @@ def test_a_gif_holds_its_frames_and_never_too_many_bytes(tmp_path):
     frames = [np.full((40, 60, 3), shade, np.uint8) for shade in range(0, 250, 25)]
     path = tmp_path / "a.gif"
     assert write_gif(path, frames, 0.2, last=1.0) == 10
+    film: Any
     with PIL.Image.open(path) as film:
         shown, durations = [], []
         for index in range(film.n_frames):

@@ -356,14 +356,16 @@ def test_the_spec_rebuilds_the_env(env):
 @pytest.mark.parametrize(("settings", "steps"), [({}, 500), ({"horizon": 2}, 2)])
 def test_the_spec_tells_after_how_many_steps_an_episode_ends(settings, steps):
     env = gym.make("stemob/Lift-v0", cameras=(), **settings)
-    assert env.spec.max_episode_steps == steps
-    again = gym.make(env.spec)
+    spec: Any = env.spec
+    assert spec.max_episode_steps == steps
+    again = gym.make(spec)
     assert again.spec == env.spec
     if steps == 2:
         again.reset(seed=0)
         ends = [again.step(np.zeros(7, np.float32))[3] for _ in range(2)]
         assert ends == [False, True]
     limited = gym.make("stemob/Lift-v0", cameras=(), max_episode_steps=3)
+    assert limited.spec is not None
     assert limited.spec.max_episode_steps == 3
     for each in (env, again, limited):
         each.close()
