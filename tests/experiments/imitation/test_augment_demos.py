@@ -63,7 +63,10 @@ def test_more_copies_are_more_draws_and_fewer_take_turns(source, tmp_path):
     one = script.augment_demos(source, tmp_path / "one.hdf5", ["none", "random_conv"], copies=1)
     with h5py.File(source) as original, h5py.File(one) as file:
         same = [
-            np.array_equal(*(np.asarray(f[f"data/demo_{n}/{camera}"]) for f in (original, file)))
+            np.array_equal(
+                np.asarray(original[f"data/demo_{n}/{camera}"]),
+                np.asarray(file[f"data/demo_{n}/{camera}"]),
+            )
             for n in range(4)  # of the training split
         ]
     assert same == [True, False, True, False]
