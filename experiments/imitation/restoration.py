@@ -108,9 +108,7 @@ def _ranks(values: NDArray[Any]) -> NDArray[np.int64]:
     return np.argsort(np.argsort(values, kind="stable"))
 
 
-def local_outlier_factor(
-    points: NDArray[np.float32], neighbours: int = NEIGHBOURS
-) -> NDArray[np.float64]:
+def local_outlier_factor(points: NDArray[Any], neighbours: int = NEIGHBOURS) -> NDArray[np.float64]:
     """How much sparser it is around each point than around its neighbours; about 1 within a crowd.
 
     Breunig et al., "LOF: Identifying Density-Based Local Outliers" (SIGMOD 2000), definitions 5 to

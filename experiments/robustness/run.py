@@ -39,7 +39,7 @@ from experiments.robustness.conditions import (
     joined_with,
 )
 from experiments.robustness.republish import with_meanings
-from experiments.robustness.train import SCRIPTS, Recipe, TrainedPolicies, env_kwargs
+from experiments.robustness.train import SCRIPTS, UNTRAINED, Recipe, TrainedPolicies, env_kwargs
 from stemob_wrappers.augment import NAMES as AUGMENTATIONS
 from stemob_wrappers.evaluation import Results, evaluate
 from stemob_wrappers.evaluation.results import RESULTS_JSON
@@ -252,6 +252,8 @@ def study_of(settings: argparse.Namespace) -> Study:
     """The study that was asked for, with what was changed of it."""
     study = MINIATURE if settings.miniature else SCREEN if settings.screen else FULL
     tasks = dict(study.tasks)
+    if settings.policy in UNTRAINED:
+        tasks = dict.fromkeys(tasks, 1)  # every seed would give the same policy
     if settings.tasks:
         named = (task.partition(":") for task in settings.tasks.split(","))
         tasks = {task: int(seeds or tasks.get(task, 1)) for task, _, seeds in named}

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from experiments.imitation import bc, collect, diffusion_policy
+from experiments.imitation import bc, class_lite, collect, dbc, diffusion_policy, vinn
 from experiments.imitation.augment_demos import augment_demos
 from experiments.robustness.conditions import ConditionSpec, Level
 from stemob_wrappers import StemPipeline
@@ -20,7 +20,14 @@ from stemob_wrappers.datasets import invert_dataset
 from stemob_wrappers.evaluation import Condition
 from stemob_wrappers.work import digest
 
-SCRIPTS: dict[str, ModuleType] = {"bc": bc, "diffusion": diffusion_policy}
+SCRIPTS: dict[str, ModuleType] = {
+    "bc": bc,
+    "diffusion": diffusion_policy,
+    "dbc": dbc,
+    "class": class_lite,
+    "vinn": vinn,
+}
+UNTRAINED = ("vinn",)  # remembers frames: no epochs, no seed, and no augmentation of a training
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,14 @@ class TrainedPolicies:
 
         Raises:
             ValueError, OSError: one cannot be loaded; the message names the conditions.
+            ValueError: a condition augments the training of policies that are not trained.
         """
+        augmenting = [spec.name for spec in conditions if spec.augment != "none"]
+        if augmenting and self.recipe.script in UNTRAINED:
+            raise ValueError(
+                f"{self.recipe.script} is not trained, so no frames are augmented in training, as "
+                f"{', '.join(augmenting)} would have it: leave them out with --conditions"
+            )
         stems = {
             stem
             for condition in conditions
@@ -155,13 +169,10 @@ class TrainedPolicies:
         if finished.exists():
             return finished
         script = SCRIPTS[self.recipe.script]
-        config = script.Config(
-            demos=str(self.frames(spec, task)),
-            out=str(out),
-            augment=spec.augment,
-            seed=seed,
-            epochs=epochs,
-        )
+        training: dict[str, Any] = {"augment": spec.augment, "seed": seed, "epochs": epochs}
+        if self.recipe.script in UNTRAINED:
+            training = {}
+        config = script.Config(demos=str(self.frames(spec, task)), out=str(out), **training)
         return script.train(config)
 
     def _fingerprint(self, backbone: str) -> str:

@@ -189,7 +189,8 @@ def convergence(features: NDArray[Any]) -> float:
 
 
 def _baseline(ending: str, pairs: Pairs, study: Study) -> Row:
-    return Row("raw" + ending, **_of_frames(pairs.frames, pairs, study, ending))
+    measured = _of_frames(pairs.frames, pairs, study, ending)
+    return dataclasses.replace(Row("raw" + ending), **measured)
 
 
 def _setting(pipeline: StemPipeline, ending: str) -> Row:

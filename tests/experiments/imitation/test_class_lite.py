@@ -1,5 +1,7 @@
 """The contrastive loss is its formula; what it learns, the cloning after it leaves alone."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import squares
@@ -61,7 +63,13 @@ def demos(tmp_path_factory):
 
 
 def small(demos, out, **changes):
-    sizes = {"epochs": 2, "encoder_epochs": 2, "batch_size": 32, "chunk": 2, "execute": 2}
+    sizes: dict[str, Any] = {
+        "epochs": 2,
+        "encoder_epochs": 2,
+        "batch_size": 32,
+        "chunk": 2,
+        "execute": 2,
+    }
     return class_lite.Config(demos=str(demos), out=str(out), **sizes | changes)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ def demos(tmp_path_factory):
 
 
 def remembered(demos, out, **changes):
-    sizes = {"chunk": 2, "execute": 2, "features": "pixels", "cells": 12} | changes
+    sizes: dict[str, Any] = {"chunk": 2, "execute": 2, "features": "pixels", "cells": 12} | changes
     return vinn.train(vinn.Config(demos=str(demos), out=str(out), **sizes))
 
 
@@ -63,7 +64,8 @@ def test_the_policy_points_at_squares_it_has_not_seen(demos, tmp_path):
 def test_the_nearer_the_more_it_counts():
     keys = torch.tensor([[0.0], [1.0], [5.0]])
     chunks = torch.tensor([0.0, 1.0, 100.0]).view(3, 1, 1)
-    memory = vinn.Memory(*(torch.zeros(1) for _ in range(4)), keys, chunks)
+    unused = torch.zeros(1)
+    memory = vinn.Memory(unused, unused, unused, unused, keys, chunks)
     near, far = 0.25, 0.75
     wanted = np.exp(-far / 0.5) / (np.exp(-near / 0.5) + np.exp(-far / 0.5))
     voted = memory.vote(torch.tensor([[0.25]]), neighbours=2, temperature=0.5)

@@ -47,6 +47,16 @@ def test_training_seeds_can_be_named_by_task():
     assert robustness.study_of(settings).tasks == {"Lift": 3, "Stack": 1}
 
 
+def test_a_policy_that_is_not_trained_has_no_seeds_and_no_augmentation(tmp_path):
+    settings = robustness.parse(["--work", str(tmp_path), "--policy", "vinn"])
+    assert robustness.study_of(settings).tasks == {"Lift": 1, "Stack": 1}
+    with pytest.raises(ValueError, match=r"vinn is not trained.*as srm would.*--conditions"):
+        robustness.main(
+            ["--work", str(tmp_path), "--policy", "vinn", "--miniature", "--conditions", "raw,srm"]
+        )
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_screening_chooses_on_dev_and_the_table_is_made_on_test():
     assert (robustness.SCREEN.split, robustness.FULL.split) == ("dev", "test")
 
