@@ -20,7 +20,6 @@ import dataclasses
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +43,14 @@ from experiments.robustness.conditions import (
     joined_with,
 )
 from experiments.robustness.republish import with_meanings
-from experiments.robustness.train import SCRIPTS, UNTRAINED, Recipe, TrainedPolicies, env_kwargs
+from experiments.robustness.sizes import (
+    APART,
+    SCREEN,
+    SEVERITY,
+    Study,
+    study_of,
+)
+from experiments.robustness.train import SCRIPTS, Recipe, TrainedPolicies, env_kwargs
 from stemob_wrappers.augment import NAMES as AUGMENTATIONS
 from stemob_wrappers.evaluation import Results, evaluate
 from stemob_wrappers.evaluation.results import RESULTS_JSON
@@ -53,50 +59,7 @@ from stemob_wrappers.scene.gl import ensure_gl
 from stemob_wrappers.splits import HELD_OUT
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
-SUITE = ("lighting", "texture", "colour", "background")
-SEVERITY = 4
 BEST_PLACED = 5
-
-
-@dataclass(frozen=True)
-class Study:
-    """How large a table is.
-
-    Attributes:
-        name: of its files.
-        tasks: training seeds by task.
-        demos: demonstrations by task.
-        epochs: of each training, by task.
-        augmented_epochs: the same over three augmented copies of each; over more or fewer copies
-            a training has as many steps.
-        episodes: in each cell.
-        split: of textures, looks and episodes.
-        suite: the cells beside the nominal one.
-        horizon: steps of an episode at most; None leaves what collect.py has.
-        size: of the frames, in pixels.
-    """
-
-    name: str
-    tasks: dict[str, int]
-    demos: dict[str, int]
-    epochs: dict[str, int]
-    augmented_epochs: dict[str, int]
-    episodes: int
-    split: str
-    suite: Sequence[str] = SUITE
-    horizon: int | None = None
-    size: int = 84
-
-
-DEMOS = {"Lift": 150, "Stack": 600}
-EPOCHS = {"Lift": 20, "Stack": 24}
-AUGMENTED_EPOCHS = {"Lift": 20, "Stack": 8}  # as many steps as 24 over the demonstrations
-SCREEN = Study("robustness-screen", {"Lift": 1}, DEMOS, EPOCHS, AUGMENTED_EPOCHS, 12, "dev")
-FULL = Study("robustness", {"Lift": 3, "Stack": 2}, DEMOS, EPOCHS, AUGMENTED_EPOCHS, 20, "test")
-MINIATURE = Study(
-    "robustness-miniature", {"Lift": 1}, {"Lift": 2}, {"Lift": 1}, {"Lift": 1}, 1, "dev",
-    ("lighting",), 8, 48,
-)  # fmt: skip
 MINIATURE_CONDITIONS = (
     "raw", "embedded", "raw (test embedded)", "random_conv", "random appearance",
     "embedded-canonical of augmented",
@@ -153,6 +116,7 @@ def compare(
         conditions,
         list(ids.values()),
         suite=study.suite,
+        apart=APART if study.apart else (),
         severities=[SEVERITY],
         episodes=study.episodes,
         split=study.split,  # pyright: ignore[reportArgumentType]
@@ -256,26 +220,6 @@ def _interval(value: dict[str, Any] | None) -> str:
     )
 
 
-def study_of(settings: argparse.Namespace) -> Study:
-    """The study that was asked for, with what was changed of it."""
-    study = MINIATURE if settings.miniature else SCREEN if settings.screen else FULL
-    tasks = dict(study.tasks)
-    if settings.policy in UNTRAINED:
-        tasks = dict.fromkeys(tasks, 1)  # every seed would give the same policy
-    if settings.tasks:
-        named = (task.partition(":") for task in settings.tasks.split(","))
-        tasks = {task: int(seeds or tasks.get(task, 1)) for task, _, seeds in named}
-    return dataclasses.replace(
-        study,
-        tasks=tasks,
-        demos={task: settings.demos or study.demos[task] for task in tasks},
-        epochs={task: settings.epochs or study.epochs[task] for task in tasks},
-        augmented_epochs={task: settings.epochs or study.augmented_epochs[task] for task in tasks},
-        episodes=settings.episodes or study.episodes,
-        split=settings.split or study.split,
-    )
-
-
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -293,6 +237,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--demos", type=int, help="demonstrations a task")
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--episodes", type=int, help="in each cell")
+    parser.add_argument(
+        "--apart",
+        action="store_true",
+        help="also play severity 3, all four at once at 3, camera and distractors; no part of Gen",
+    )
     parser.add_argument("--inversion-steps", type=int, default=Level().inversion_steps)
     parser.add_argument("--noise", default=Level.noise)
     parser.add_argument(

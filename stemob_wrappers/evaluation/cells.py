@@ -11,7 +11,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from stemob_wrappers.perturb.suites import GROUPS, SUITES, Cell, suite
+from stemob_wrappers.perturb.suites import SUITES, Cell, suite
 from stemob_wrappers.report.pairing import CLEAN
 from stemob_wrappers.splits import EVALUATION_SEEDS, SPLITS, Split
 
@@ -40,10 +40,8 @@ def choose_cells(chosen: SuiteLike, severities: Sequence[int]) -> dict[str, Cell
     for part in parts:
         if isinstance(part, str):
             cells.update({cell.name: cell for cell in suite(part, severities)})
-        elif part.group not in GROUPS:
-            raise ValueError(f"the group of {part} must be one of {', '.join(GROUPS)}")
         else:
-            suite(part.group, [part.severity])  # which checks the severity
+            part.check()
             cells[part.name] = part
     return cells
 

@@ -46,6 +46,7 @@ def evaluate(
     env_ids: str | Sequence[str],
     *,
     suite: SuiteLike = "all",
+    apart: SuiteLike = (),
     severities: Sequence[int] = (4,),
     episodes: int = 20,
     seed: int = 0,
@@ -81,7 +82,8 @@ def evaluate(
         env_ids: registered envs. One that observes no image is rendered as
             `stemob_wrappers.make` does it, with ``size`` and ``camera`` of ``env_kwargs``.
         suite: ``"all"``, another suite's name, or a sequence of groups and single cells.
-        severities: of the suite's cells, 1 to 5.
+        apart: further cells, which are played and shown, but count in no mean.
+        severities: of the suites' cells, 1 to 5.
         episodes: in each cell, for each condition.
         seed: of the episodes.
         split: "test" for results that are reported; "dev" for choosing settings. Textures, looks
@@ -132,6 +134,9 @@ def evaluate(
     _check_numbers(num_envs=num_envs, chunk=chunk)
     _check_plain(env_kwargs)
     cells = choose_cells(suite, severities)
+    others = choose_cells(apart, severities)
+    left_out = [name for name in others if name not in cells]
+    cells |= others
     fingerprints = _fingerprints(conditions, device)
     # A policy that cannot be loaded, or learned from other frames, is named now, not after hours.
     tested = [as_tested(c, c.load(), c.stem and fingerprints[c.stem]) for c in conditions]
@@ -160,6 +165,7 @@ def evaluate(
         "format": FORMAT,
         "reference": reference or conditions[0].name,
         "cells": list(cells),
+        "apart": left_out,
         "settings": {
             "env_ids": tasks,
             "suite": suite if isinstance(suite, str) else [str(part) for part in suite],

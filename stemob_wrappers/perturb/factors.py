@@ -29,9 +29,15 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "background": ("floor_texture", "wall_texture", "skybox"),
     "camera": ("camera_position", "camera_orientation", "camera_fov"),
     "distractors": ("distractors",),
-    "all": tuple(FACTORS),
+    "all": tuple(name for name in FACTORS if name != "moving_background"),
 }
-"""Names for several factors together. ``texture`` and ``background`` share two."""
+"""Names for several factors together. ``texture`` and ``background`` share two; a moving background
+covers still ones, and is in no group."""
+
+APPEARANCE = ("lighting", "texture", "colour", "background")
+GROUPS["appearance"] = tuple(
+    name for name in FACTORS if any(name in GROUPS[group] for group in APPEARANCE)
+)
 
 
 def keep_possible(choices: list[Choice], edit: SceneEdit) -> list[Choice]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from stemob_wrappers.perturb.corruptions import CORRUPTIONS
 from stemob_wrappers.perturb.factors import FACTORS, GROUPS
 from stemob_wrappers.perturb.names import SEVERITIES
-from stemob_wrappers.perturb.suites import SUITES
+from stemob_wrappers.perturb.suites import PROTOCOLS, SUITES
 from stemob_wrappers.scene.textures import FAMILIES, SPLITS
 
 _INTRODUCTION = """\
@@ -52,7 +52,11 @@ def markdown() -> str:
     scene_rows = [
         (
             f"`{factor.name}`",
-            ", ".join(g for g, members in GROUPS.items() if factor.name in members and g != "all"),
+            ", ".join(
+                group
+                for group, members in GROUPS.items()
+                if factor.name in members and group not in ("all", "appearance")
+            ),
             factor.meaning,
             _numbers(factor.bounds),
             factor.colosseum,
@@ -69,6 +73,10 @@ def markdown() -> str:
         for name, groups in SUITES.items()
         if name != "all"
     ]
+    protocol_rows = [
+        (f"`{name}`", ", ".join(f"`{factor}` {severity}" for factor, severity in factors.items()))
+        for name, factors in PROTOCOLS.items()
+    ]
     split_rows = [(name, ", ".join(families)) for name, families in SPLITS.items()]
     parts = [
         _INTRODUCTION,
@@ -80,8 +88,12 @@ def markdown() -> str:
         "## Pixels\n\nAll of them are the group `corruption`, which stands for one of them an "
         "episode, and answer to LIBERO-Plus's *Sensor Noise*.\n",
         _rows(("factor", "magnitude", "bounds", "elsewhere"), pixel_rows),
-        "## Suites\n\nA cell is a group at one severity; `all` has every cell.\n",
+        "## Suites\n\nA cell is a group at one severity; `all` has every cell but those of "
+        "`appearance`, which is light, textures, colours and background all at once.\n",
         _rows(("suite", "cells"), suite_rows),
+        "`rl-vigen` has RL-ViGen's levels, with a severity for each factor "
+        "([how they differ](comparison.md#rl-vigen)).\n",
+        _rows(("cell", "factors"), protocol_rows),
         f"## Textures\n\n{len(FAMILIES)} procedural families, split by use; seeds are split too. "
         "Nothing that trains a backbone or picks a default sees `test`.\n",
         _rows(("split", "families"), split_rows),

@@ -132,10 +132,13 @@ class ScenePerturbation(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         return observation, self._with_report(info)
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """Step the env; of all factors only moving lights change here."""
+        """Step the env; of all factors only moving lights and backgrounds change here."""
         self._steps += 1
         for change in self._edit.each_step:
             change(self._steps)
+        fresh = self._edit.take_fresh_textures()
+        if fresh:
+            self._simulation.upload(fresh)
         observation, reward, terminated, truncated, info = self.env.step(action)
         return observation, reward, terminated, truncated, self._with_report(info)
 

@@ -80,7 +80,8 @@ def compare(results: Mapping[str, Any], reference: str | None = None) -> dict[st
     """
     records: list[Any] = [SimpleNamespace(**record) for record in results["records"]]
     kinds = kinds_of(results)
-    rates = summarise(records, reference=records[0].condition, resamples=1)["rows"]
+    apart = results.get("apart", ())
+    rates = summarise(records, reference=records[0].condition, apart=apart, resamples=1)["rows"]
     literature = best_of_literature(kinds, rates)
     known = {row["condition"] for row in rates}
     against = {
@@ -96,6 +97,7 @@ def compare(results: Mapping[str, Any], reference: str | None = None) -> dict[st
         records,
         reference=reference or default_reference(results, rates),
         against=against,
+        apart=apart,
         confidence=stored.get("confidence", 0.95),
         resamples=stored.get("resamples", 10_000),
         seed=results["settings"].get("seed", 0),

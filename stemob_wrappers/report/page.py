@@ -102,6 +102,7 @@ def write_report(
         confidence=f"{100 * summary['confidence']:.0f} %",
         resamples=summary["resamples"],
         perturbed=[name for name in cells if name != CLEAN],
+        apart=results.get("apart", []),
         blocks=[
             {"heading": _heading(task, results), **_block(summary, task, cells, kinds)}
             for task in tasks

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -62,18 +62,20 @@ class Table:
 
     Args:
         records: in the order that conditions, tasks and cells are to have.
+        apart: cells that are in no group: they have rates of their own and count in no mean.
 
     Raises:
         ValueError: no records, a cell twice or missing, or other episodes in one cell than in the
             others of its task.
     """
 
-    def __init__(self, records: Sequence[Outcomes]) -> None:
+    def __init__(self, records: Sequence[Outcomes], apart: Collection[str] = ()) -> None:
         if not records:
             raise ValueError("need at least one record to summarise, received none")
         self.conditions = list(dict.fromkeys(record.condition for record in records))
         self.tasks = list(dict.fromkeys(record.task for record in records))
         self.cells = list(dict.fromkeys(record.cell for record in records))
+        self.apart = apart
         self.seeds: dict[tuple[str, str], list[int]] = {}
         self.records: dict[tuple[str, str, int, str], Outcomes] = {}
         episodes: dict[str, tuple[str, list[int]]] = {}
@@ -104,9 +106,10 @@ class Table:
     @property
     def groups(self) -> dict[str, list[str]]:
         """The cells of Train, Gen and All; a group may be empty."""
-        perturbed = [cell for cell in self.cells if cell != CLEAN]
-        clean = [cell for cell in self.cells if cell == CLEAN]
-        return {"train": clean, "gen": perturbed, "all": self.cells if clean else []}
+        counted = [cell for cell in self.cells if cell not in self.apart]
+        perturbed = [cell for cell in counted if cell != CLEAN]
+        clean = [cell for cell in counted if cell == CLEAN]
+        return {"train": clean, "gen": perturbed, "all": counted if clean else []}
 
     def shared_seeds(
         self, condition: str, other: str, tasks: Sequence[str]

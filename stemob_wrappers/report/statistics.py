@@ -6,7 +6,7 @@ are not resampled: Gen is defined as the mean of just these.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ def summarise(
     *,
     reference: str,
     against: Mapping[str, Mapping[str, str]] | None = None,
+    apart: Collection[str] = (),
     confidence: float = 0.95,
     resamples: int = 10_000,
     seed: int = 0,
@@ -46,6 +47,7 @@ def summarise(
             `evaluation.Record` holds them.
         reference: name of the condition that the others are compared with.
         against: further comparisons by name: of a condition (key) with another one (value).
+        apart: cells that Gen and All leave out.
         confidence, resamples, seed: of the intervals.
 
     Returns:
@@ -72,7 +74,7 @@ def summarise(
         >>> [round(end, 2) for end in gen.values()]
         [1.0, 0.29, 1.0]
     """
-    table = Table(records)
+    table = Table(records, apart)
     if reference not in table.conditions:
         raise ValueError(
             f"the reference {reference!r} is none of the conditions: {', '.join(table.conditions)}"

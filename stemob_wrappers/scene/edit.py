@@ -56,6 +56,7 @@ class SceneEdit:
         self._small: dict[int, Pixels] = {}
         self._means: dict[int, NDArray[np.float64]] = {}
         self._changed: set[int] = set()
+        self._fresh: set[int] = set()
 
     def set(self, field: str, values: Any, index: Any = slice(None)) -> None:
         """Assign to (a part of) a field of the model, such as ``vis.headlight.ambient``."""
@@ -102,6 +103,7 @@ class SceneEdit:
         self.set("tex_height", side * count, texture)
         self.painted.add(texture)
         self._changed.add(texture)
+        self._fresh.add(texture)
 
     def restore(self) -> None:
         """Give back every array and texel, bit for bit; drop everything else."""
@@ -125,7 +127,14 @@ class SceneEdit:
         """The textures that renderers have not been told of; asking empties the list."""
         changed = sorted(self._changed)
         self._changed = set(self.painted)  # to be given back when they are restored
+        self._fresh.clear()
         return changed
+
+    def take_fresh_textures(self) -> list[int]:
+        """Of these, the textures that were painted since the last asking, in a step say."""
+        fresh = sorted(self._fresh)
+        self._fresh.clear()
+        return fresh
 
     # --- reading the model ----------------------------------------------------------------------
 

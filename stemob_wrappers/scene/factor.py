@@ -53,13 +53,13 @@ class Factor:
 
 
 def factor(
-    name: str, bounds: Bounds, meaning: str, needs: Need | None = None, **others: str
+    name: str, bounds: Bounds, meaning: str, needs: Need | None = None, **others: str | bool
 ) -> Callable[[Callable[..., dict[str, Any]]], Factor]:
     """Make a factor of the function below: ``change(edit, rng, magnitude)``, its draws from rng.
 
     Args:
         name, bounds, meaning, needs: as of :class:`Factor`.
-        **others: ``colosseum``, ``libero_plus`` and ``elsewhere``, likewise.
+        **others: ``textured``, ``colosseum``, ``libero_plus`` and ``elsewhere``, likewise.
 
     Example:
         >>> @factor("fog", (0.1, 0.2, 0.3, 0.4, 0.5, 0.6), "density")

@@ -172,6 +172,52 @@ object_colour = _colours(
 robot_colour = _colours("robot_colour", Colour("robot"), elsewhere=_COLOURS)
 
 
+@factor(
+    "moving_background",
+    (0.002, 0.005, 0.01, 0.02, 0.04, 0.08),
+    "share of their width that new textures of floor, walls and sky glide by in a step",
+    lambda edit: None if _background(edit) else "a textured floor, wall or sky",
+    textured=True,
+    elsewhere="RL-ViGen: its option video_background, a film in place of floor and walls",
+)
+def moving_background(
+    edit: SceneEdit, rng: np.random.Generator, speed: float, source: TextureSource
+) -> dict[str, Any]:
+    """Show new textures in full on floor, walls and sky, and let each glide its own way."""
+    gliding = Gliding(edit, rng, speed, source)
+    gliding(0)
+    edit.each_step.append(gliding)
+    return {"share_a_step": speed, "textures": len(gliding.pixels)}
+
+
+class Gliding:
+    """Textures on their way; called with the number of steps taken."""
+
+    def __init__(
+        self, edit: SceneEdit, rng: np.random.Generator, speed: float, source: TextureSource
+    ) -> None:
+        self.edit = edit
+        self.pixels: dict[int, Pixels] = {}
+        self.velocities: dict[int, Any] = {}  # in texels a step
+        for texture in _background(edit):
+            side = edit.texture(texture).shape[1]
+            self.pixels[texture] = source.draw(rng, side)[1]
+            angle = rng.uniform(0.0, 2.0 * np.pi)
+            self.velocities[texture] = speed * side * np.array([np.sin(angle), np.cos(angle)])
+
+    def __call__(self, step: int) -> None:
+        for texture, pixels in self.pixels.items():
+            shift = np.rint(step * self.velocities[texture]).astype(int)
+            moved = np.roll(pixels, tuple(shift), axis=(0, 1))
+            self.edit.paint(texture, np.broadcast_to(moved, self.edit.texture(texture).shape))
+
+
+def _background(edit: SceneEdit) -> list[int]:
+    """The textures of floor, walls and sky."""
+    surfaces = (Texture("floor"), Texture("wall"), Texture(None))
+    return sorted({texture for surface in surfaces for texture in surface._textures(edit)})
+
+
 def need_material(edit: SceneEdit) -> str | None:
     """What is missing for gloss, or None."""
     return None if (edit.model.geom_matid[edit.surfaces.drawn] >= 0).any() else "a material"

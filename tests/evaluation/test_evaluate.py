@@ -103,6 +103,17 @@ def test_pictures_of_every_cell_raw_and_stem(results):
     assert len(set(pictures)) == len(pictures)
 
 
+def test_cells_apart_are_played_and_count_in_no_mean(tmp_path):
+    settings = {"suite": [Cell("corruption", 5)], "apart": [Cell("corruption", 2)], "episodes": 2}
+    found = run([CONDITIONS[3]], tmp_path, **settings).content
+    assert found["cells"] == ["clean", "corruption-5", "corruption-2"]
+    assert found["apart"] == ["corruption-2"]
+    (row,) = found["summary"]["rows"]
+    assert row["gen"]["value"] == row["cells"]["corruption-5"]["rate"]
+    page = write_report(found, tmp_path).read_text()
+    assert "of which corruption-2 are left out" in page
+
+
 def test_a_run_that_was_cut_short_goes_on(results, tmp_path, monkeypatch):
     played = []
     real = rollouts.play

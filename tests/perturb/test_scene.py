@@ -6,6 +6,7 @@
 import copy
 import functools
 import hashlib
+import itertools
 import json
 import types
 import warnings
@@ -521,4 +522,18 @@ def test_one_inside_another_is_refused(cheetah):
 
 def test_every_factor_is_in_a_group():
     grouped = {name for group, names in GROUPS.items() if group != "all" for name in names}
-    assert grouped == set(FACTORS)
+    assert grouped == set(FACTORS) - {"moving_background"}
+
+
+def test_a_background_glides_on_at_each_step_and_is_given_back(cheetah):
+    model = find_simulation(cheetah).model
+    before = saved_model(model)
+    perturbed: Any = ScenePerturbation(cheetah, "moving_background", severity=5, split="dev")
+    states, rewards, frames = rollout(perturbed, seed=0)
+    for first, second in itertools.pairwise(frames):
+        assert np.abs(first.astype(int) - second).mean() > 3
+    again = rollout(perturbed, seed=0)
+    assert equal(again, (states, rewards, frames))
+    perturbed.restore()
+    assert saved_model(model) == before
+    assert (states, rewards) == rollout(cheetah, seed=0)[:2], "physics are as they were"

@@ -153,6 +153,19 @@ def test_a_single_cell_has_no_gen_and_perturbed_cells_alone_no_train():
     assert perturbed["cells"]["lighting-4"]["drop"] is None
 
 
+def test_cells_apart_have_rates_and_count_in_no_mean():
+    records = some_records({"raw": (18, 4, 8), "stem": (16, 14, 10)})
+    whole = rows_of(summarise(records, reference="raw"))
+    apart = rows_of(summarise(records, reference="raw", apart=["texture-4"]))
+    for name, row in apart.items():
+        assert row["cells"] == whole[name]["cells"]
+        rates = [row["cells"][cell]["rate"] for cell in CELLS[:2]]
+        assert row["gen"]["value"] == rates[1] != whole[name]["gen"]["value"]
+        assert row["all"]["value"] == pytest.approx(np.mean(rates))
+    assert apart["stem"]["difference"]["gen"]["value"] == pytest.approx((14 - 4) / 20)
+    assert apart["stem"]["difference"]["cells"].keys() == set(CELLS)
+
+
 def test_records_that_cannot_be_compared_are_refused():
     records = some_records({"raw": (20, 0, 0), "stem": (20, 10, 10)})
     refused = {

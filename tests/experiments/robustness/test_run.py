@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import stemob_wrappers
-from experiments.robustness import conditions
+from experiments.robustness import conditions, sizes
 from experiments.robustness import run as robustness
 from experiments.robustness.about import about_rows
 from experiments.robustness.republish import with_meanings
@@ -55,10 +55,10 @@ def test_copies_have_rows_of_their_own_and_train_for_as_many_steps(tmp_path):
     one, six = (conditions.augmented("embedded", copies) for copies in (1, 6))
     assert (one.name, six.name) == ("embedded of augmented x1", "embedded of augmented x6")
     assert conditions.CONDITIONS[six.name] == six
-    study = robustness.SCREEN
-    sizes = (study.demos, study.epochs, study.augmented_epochs)
+    study = sizes.SCREEN
+    made = (study.demos, study.epochs, study.augmented_epochs)
     specs = conditions.choose_conditions(["augmented x6", six.name])
-    about = about_rows(specs, *sizes)
+    about = about_rows(specs, *made)
     assert about[six.name]["control"] == "augmented x6"
     assert about[six.name]["training"].startswith("Lift: 900 demonstrations, 10 epochs")
     assert "6 copies of each" in about[six.name]["means"]
@@ -72,8 +72,8 @@ def test_copies_have_rows_of_their_own_and_train_for_as_many_steps(tmp_path):
 
 def test_results_of_a_time_with_one_number_of_copies_can_be_read():
     spec = {"name": "augmented", "augment": "colour_jitter", "augmented": True}
-    sizes = {"demos": {"Lift": 2}, "epochs": {"Lift": 1}, "augmented_epochs": {"Lift": 1}}
-    told = with_meanings({"benchmark": {"study": sizes, "conditions": [spec]}})["about"]
+    study = {"demos": {"Lift": 2}, "epochs": {"Lift": 1}, "augmented_epochs": {"Lift": 1}}
+    told = with_meanings({"benchmark": {"study": study, "conditions": [spec]}})["about"]
     assert "3 copies of each" in told["augmented"]["means"]
     assert told["augmented"]["training"] == "Lift: 6 demonstrations, 1 epochs"
 
@@ -104,7 +104,7 @@ def recipe(**others: Any) -> Recipe:
 
 def test_training_seeds_can_be_named_by_task():
     settings = robustness.parse(["--work", "work", "--tasks", "Lift,Stack:1"])
-    assert robustness.study_of(settings).tasks == {"Lift": 3, "Stack": 1}
+    assert sizes.study_of(settings).tasks == {"Lift": 3, "Stack": 1}
 
 
 def test_a_policy_that_is_not_trained_has_no_seeds_and_no_augmentation(tmp_path):
@@ -118,7 +118,18 @@ def test_a_policy_that_is_not_trained_has_no_seeds_and_no_augmentation(tmp_path)
 
 
 def test_the_screening_chooses_on_dev_and_the_table_is_made_on_test():
-    assert (robustness.SCREEN.split, robustness.FULL.split) == ("dev", "test")
+    assert (sizes.SCREEN.split, sizes.FULL.split) == ("dev", "test")
+
+
+def test_what_moves_and_milder_changes_are_played_apart():
+    assert not sizes.study_of(robustness.parse(["--work", "work"])).apart
+    assert sizes.study_of(robustness.parse(["--work", "work", "--apart"])).apart
+    for cell in sizes.APART:
+        cell.check()
+    assert [cell.name for cell in sizes.APART] == [
+        *("lighting-3", "texture-3", "colour-3", "background-3"),
+        *("appearance-3", "camera-4", "distractors-4"),
+    ]
 
 
 def test_a_backbone_that_is_missing_is_named_at_the_start(tmp_path, monkeypatch):
