@@ -25,7 +25,8 @@ from experiments.imitation.data import load_demos, take_batch
 from experiments.imitation.loop import Training
 from experiments.imitation.pollute_demos import pollute_demos
 from experiments.imitation.restore_demos import mean_error, restore_demos
-from experiments.robustness.run import SEVERITY, SUITE, print_table
+from experiments.robustness.run import print_table
+from experiments.robustness.sizes import SEVERITY, SUITE
 from experiments.robustness.train import env_kwargs
 from stemob_wrappers import StemConfig
 from stemob_wrappers.datasets import invert_dataset
