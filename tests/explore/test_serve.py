@@ -29,7 +29,7 @@ def get(url: str, body: Any = None, **headers: str) -> tuple[int, str]:
     headers["Content-Type"] = "application/json"
     request = urllib.request.Request(url, data, headers)
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=300) as answer:
             return answer.status, answer.read().decode(errors="replace")
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode(errors="replace")
@@ -48,7 +48,7 @@ def run(address: str, target: str, data: list[Any], **more: Any) -> tuple[int, s
 
 
 def test_the_page_comes_with_a_policy_and_loads_nothing_from_elsewhere(address):
-    with urllib.request.urlopen(address, timeout=30) as answer:
+    with urllib.request.urlopen(address, timeout=300) as answer:
         text, policy = answer.read().decode(), answer.headers["content-security-policy"]
     assert "stemob explore" in text
     assert "default-src 'self'" in policy
