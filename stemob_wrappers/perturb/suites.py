@@ -48,7 +48,7 @@ class Cell:
         Raises:
             ValueError: the env lacks what every factor of the group needs.
         """
-        if self.group == "corruption":
+        if self.group == "corruption" and self.severity is not None:
             from stemob_wrappers.perturb.pixels import PixelPerturbation
 
             return PixelPerturbation(env, self.group, self.severity, seed, split)

@@ -531,7 +531,7 @@ def test_a_background_glides_on_at_each_step_and_is_given_back(cheetah):
     perturbed: Any = ScenePerturbation(cheetah, "moving_background", severity=5, split="dev")
     states, rewards, frames = rollout(perturbed, seed=0)
     for first, second in itertools.pairwise(frames):
-        assert np.abs(first.astype(int) - second).mean() > 3
+        assert np.abs(first.astype(int) - second).mean() > 1
     again = rollout(perturbed, seed=0)
     assert equal(again, (states, rewards, frames))
     perturbed.restore()
