@@ -1,8 +1,10 @@
 """Optional packages: a missing one is named together with the line that installs it."""
 
 import contextlib
+import importlib
 import importlib.util
 from collections.abc import Iterator
+from typing import Any
 
 
 @contextlib.contextmanager
@@ -35,6 +37,22 @@ def needs(extra: str, purpose: str = "this") -> Iterator[None]:
             f"pip install 'stemob_wrappers[{extra}]'",
             name=package,
         ) from error
+
+
+class OnUse:
+    """A package that is imported when something of it is first asked for.
+
+    Example:
+        >>> OnUse("json", "datasets").loads("[1]")
+        [1]
+    """
+
+    def __init__(self, package: str, extra: str) -> None:
+        self._package, self._extra = package, extra
+
+    def __getattr__(self, name: str) -> Any:
+        with needs(self._extra):
+            return getattr(importlib.import_module(self._package), name)
 
 
 def find_installed(package: str) -> None:

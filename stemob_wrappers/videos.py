@@ -10,14 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stemob_wrappers.extras import needs
-
-with needs("video"):
-    import av
-    from av.error import FFmpegError, InvalidDataError
-
+from stemob_wrappers.extras import OnUse
 from stemob_wrappers.pictures import MAX_PIXELS, Image
 from stemob_wrappers.work import whole_file
+
+av: Any = OnUse("av", "video")  # pictures are told from videos without it
 
 # By suffix, not by what a file claims: playlists and other formats that open further files are out.
 DEMUXERS = {".mp4": "mov", ".mov": "mov", ".avi": "avi", ".mkv": "matroska", ".webm": "matroska"}
@@ -76,12 +73,12 @@ def read_video(
         try:
             for packet in container.demux(stream):
                 if packet.is_corrupt:
-                    raise InvalidDataError(0, "damaged packet", str(path))
+                    raise av.error.InvalidDataError(0, "damaged packet", str(path))
                 discarded += packet.is_discard
                 for frame in packet.decode():
                     yield _upright(path, frame, stream)
                     count += 1
-        except FFmpegError as error:
+        except av.error.FFmpegError as error:
             problem = f": {error.strerror or error}"
     short = bool(problem) or count < declared - discarded - tolerance
     if not count:
@@ -110,7 +107,7 @@ def video_properties(path: Path, *, max_pixels: int = MAX_PIXELS) -> VideoProper
         declared, _ = _declared(container, stream)
         others = len(container.streams) - 1
         rate = float(stream.average_rate or stream.guessed_rate or FALLBACK_FPS)
-        with contextlib.suppress(FFmpegError):  # said when it is read
+        with contextlib.suppress(av.error.FFmpegError):  # said when it is read
             for packet in container.demux(stream):
                 discarded += packet.is_discard
                 if packet.pts is not None and not packet.is_discard:
@@ -152,7 +149,7 @@ def read_span(
                     break
                 yield _upright(path, frame, stream)
                 found += 1
-        except FFmpegError as error:
+        except av.error.FFmpegError as error:
             problem = f" ({error.strerror or error})"
     if found < count:
         raise ValueError(
@@ -182,7 +179,7 @@ def write_video(path: Path, frames: Iterable[Image], fps: float) -> int:
     with whole_file(path) as temporary:
         try:
             count = _encode(temporary, frames, fps)
-        except FFmpegError as error:
+        except av.error.FFmpegError as error:
             raise OSError(f"{path} could not be written ({error.__cause__ or error})") from error
         if not count:
             raise ValueError(f"no frame to write to {path}")
@@ -233,7 +230,7 @@ def _opened(path: Path, max_pixels: int) -> Iterator[tuple[Any, Any]]:
     with open(path, "rb") as file:
         try:
             container = av.open(file, format=demuxer, metadata_errors="replace")
-        except FFmpegError as error:
+        except av.error.FFmpegError as error:
             raise ValueError(f"{unreadable} ({error.strerror or error})") from error
         with container:
             if not container.streams.video:
@@ -278,7 +275,7 @@ def _declared(container: Any, stream: Any) -> tuple[int, int]:
 def _upright(path: Path, frame: Any, stream: Any) -> Image:
     """Return the pixels of a frame turned as the file's metadata say."""
     if frame.is_corrupt:
-        raise InvalidDataError(0, "damaged frame", str(path))
+        raise av.error.InvalidDataError(0, "damaged frame", str(path))
     if (frame.width, frame.height) != (stream.width, stream.height):
         raise ValueError(f"{path} holds frames of several sizes")
     turns, rest = divmod(frame.rotation, 90)

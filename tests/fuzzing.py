@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
-SECONDS = 20  # that one file may take
+SECONDS = 20  # of processor time that one file may take
 FUSE_BYTES = 4 * 2**30  # of address space on top, so that a defect does not take the machine along
 # The number at work, files refused, files read, memory taken, and the number that took it.
 _COUNTS = struct.Struct("<5Q")
@@ -79,7 +79,7 @@ def read_damaged(
 def _read_all(
     read: Callable[[Path], None], seeds: dict[str, bytes], folder: Path, numbers: range
 ) -> None:
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # it also ends a loop within a library
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)  # it also ends a loop within a library
     start = _peak()
     limit = _address_space() + FUSE_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
@@ -90,7 +90,7 @@ def _read_all(
             counts[:] = _COUNTS.pack(number, refused, passed, taken, taken_by)
             name, data = damaged(number, seeds)
             (folder / name).write_bytes(data)
-            signal.alarm(SECONDS)
+            signal.setitimer(signal.ITIMER_PROF, SECONDS)
             try:
                 read(folder / name)
                 passed += 1
@@ -100,7 +100,7 @@ def _read_all(
                 (folder / "said").write_text(traceback.format_exc())
                 raise SystemExit(1) from None
             finally:
-                signal.alarm(0)
+                signal.setitimer(signal.ITIMER_PROF, 0)
             if _peak() - start > taken:
                 taken, taken_by = _peak() - start, number
         counts[:] = _COUNTS.pack(numbers[-1], refused, passed, taken, taken_by)

@@ -9,9 +9,11 @@ import threading
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from stemob_wrappers.extras import needs
+from stemob_wrappers.pictures import write_image
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -98,7 +100,7 @@ def test_the_core_runs_without_any_optional_package():
         ("from stemob_wrappers.evaluation import evaluate", "rich", "report"),
         ("from stemob_wrappers.datasets import invert_dataset", "rich", "datasets"),
         ("from stemob_wrappers.scene.gl import ensure_gl; ensure_gl()", "mujoco", "mujoco"),
-        ("from stemob_wrappers import videos", "av", "video"),
+        ("from stemob_wrappers import videos; videos.av.open", "av", "video"),
         ("from stemob_wrappers.wrappers import sb3", "stable_baselines3", "sb3"),
         ("import stemob_wrappers; stemob_wrappers.load_backbone('a/b')", "diffusers", "diffusers"),
     ],
@@ -112,6 +114,14 @@ def test_what_is_missing_is_named_with_the_pip_line(statement, package, extra):
         rf"pip install 'stemob_wrappers\[{extra}\]'",
         last,
     ), result.stderr
+
+
+def test_a_picture_is_inverted_without_the_reader_of_videos(tmp_path):
+    before, after = tmp_path / "before.png", tmp_path / "after.png"
+    write_image(before, np.zeros((32, 32, 3), np.uint8))
+    run = f"import sys; sys.argv = ['stemob', 'invert', {str(before)!r}, {str(after)!r}]; main()"
+    result = without(["av"], f"from stemob_wrappers.cli import main; {run}")
+    assert after.exists(), result.stderr
 
 
 def test_the_command_says_how_to_install_it():

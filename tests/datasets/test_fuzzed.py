@@ -123,6 +123,9 @@ class Same:
     def begin(self) -> None:
         pass
 
+    def given(self, layout: Any) -> Any:
+        return layout
+
     def __call__(self, frames: Any, *_: object, **__: object) -> Any:
         return frames
 

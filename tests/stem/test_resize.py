@@ -9,7 +9,6 @@ import torch
 from gymnasium import spaces
 
 from stemob_wrappers import StemConfig, StemObservation, StemPipeline, vector
-from stemob_wrappers.datasets import invert_dataset
 from stemob_wrappers.stem.resize import average_areas, average_areas_on_device, make_small
 
 SMALL = StemConfig(resize=(24, 32), output="small")
@@ -99,8 +98,3 @@ def test_spaces_follow():
 def test_what_cannot_be_is_said(fields, says):
     with pytest.raises((ValueError, TypeError), match=says):
         StemConfig(**fields)
-
-
-def test_data_sets_keep_the_size_of_their_frames(tmp_path):
-    with pytest.raises(ValueError, match="keep their size"):
-        invert_dataset(tmp_path, tmp_path / "out", SMALL)
