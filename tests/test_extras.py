@@ -100,7 +100,7 @@ def test_the_core_runs_without_any_optional_package():
         ("from stemob_wrappers.evaluation import evaluate", "rich", "report"),
         ("from stemob_wrappers.datasets import invert_dataset", "rich", "datasets"),
         ("from stemob_wrappers.scene.gl import ensure_gl; ensure_gl()", "mujoco", "mujoco"),
-        ("from stemob_wrappers import videos; videos.av.open", "av", "video"),
+        ("from stemob_wrappers.extras import OnUse; OnUse('av', 'video').open", "av", "video"),
         ("from stemob_wrappers.wrappers import sb3", "stable_baselines3", "sb3"),
         ("import stemob_wrappers; stemob_wrappers.load_backbone('a/b')", "diffusers", "diffusers"),
     ],
@@ -206,7 +206,9 @@ def optional_imports(path):
             if isinstance(child, ast.With):
                 call = child.items[0].context_expr
                 if isinstance(call, ast.Call) and ast.unparse(call.func) == "needs":
-                    inner = ast.literal_eval(call.args[0])
+                    inner = ast.unparse(call.args[0]).strip("'")
+            if isinstance(child, ast.Call) and ast.unparse(child.func) == "OnUse":
+                yield tuple(ast.literal_eval(argument) for argument in child.args)
             if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
                 continue
             if isinstance(child, ast.Import | ast.ImportFrom):
