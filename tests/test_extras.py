@@ -197,16 +197,21 @@ def test_a_name_server_that_never_answers_is_an_offline_hub(monkeypatch):
     files._answers.cache_clear()
 
 
+def needed(statement):
+    """The extra that a block ``with needs(...)`` names, or None."""
+    if isinstance(statement, ast.With):
+        call = statement.items[0].context_expr
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "needs":
+            return ast.unparse(call.args[0]).strip("'")
+    return None
+
+
 def optional_imports(path):
     """Each import of an optional package in a file, with the extra that it is said to need."""
 
     def visit(node, extra):
         for child in ast.iter_child_nodes(node):
-            inner = extra
-            if isinstance(child, ast.With):
-                call = child.items[0].context_expr
-                if isinstance(call, ast.Call) and ast.unparse(call.func) == "needs":
-                    inner = ast.unparse(call.args[0]).strip("'")
+            inner = needed(child) or extra
             if isinstance(child, ast.Call) and ast.unparse(child.func) == "OnUse":
                 yield tuple(ast.literal_eval(argument) for argument in child.args)
             if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
