@@ -7,7 +7,7 @@ robosuite; public names are imported at first use.
 from stemob_wrappers import envs
 from stemob_wrappers.lazy import attach
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __getattr__, __dir__, __all__ = attach(__name__, __file__)
 
