@@ -1,5 +1,7 @@
 """The changes of light that LeRobot trains with, each against its definition there."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -99,7 +101,8 @@ def test_a_patch_is_a_gaussian_about_its_centre(monkeypatch):
 def test_one_to_four_patches_multiply():
     narrow = {"sigma": (0.008, 0.008), "factor": (2.0, 2.0)}
     masks = patch_brightness(grey(300, 80, 80, 0.1), generator(), **narrow)[:, 0] / 0.1
-    counts = [ndimage.label(mask.numpy() > 1.2)[1] for mask in masks]
+    label: Any = ndimage.label
+    counts = [label(mask.numpy() > 1.2)[1] for mask in masks]
     shares = np.bincount(counts, minlength=5)[1:] / 300
     assert shares.sum() > 0.98  # some overlap, some lie between the pixels
     np.testing.assert_allclose(shares, 0.25, atol=0.08)

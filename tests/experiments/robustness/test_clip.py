@@ -61,7 +61,8 @@ def test_the_episode_of_a_seed_is_filmed_as_both_see_it(short, tmp_path, capsys)
         "Stem: embedded: failed (8 steps)",
     ]
     assert path.stat().st_size < 2_000_000
-    with PIL.Image.open(path) as film:
+    opened: Any = PIL.Image.open(path)
+    with opened as film:
         assert film.n_frames == 1 + STEPS // 4
         assert film.info["loop"] == 0
         frames = []
