@@ -25,9 +25,9 @@ demo: $(INSTALLED) ## show what the wrapper does, end to end
 test: $(INSTALLED) ## run the tests, without the slow ones
 	@$(WITH_GL) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
-# gpu.py needs a CUDA device, versions.py an older checkout to compare with: run those by hand.
+# Run by hand: gpu.py needs a CUDA device, versions.py an older checkout, explorer.py a browser.
 bench: $(INSTALLED) ## run every benchmark in turn
-	@$(WITH_GL) for script in $(filter-out %/gpu.py %/versions.py,$(wildcard benchmarks/*.py)); do \
+	@$(WITH_GL) for script in $(filter-out %/gpu.py %/versions.py %/explorer.py,$(wildcard benchmarks/*.py)); do \
 	    echo "== $$script"; $(BIN)/python "$$script" $(ARGS) || exit 1; \
 	done
 

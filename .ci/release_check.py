@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 SMOKE = Path(__file__).parent / "smoke.py"
-EXTRAS = "cli,robosuite"
+EXTRAS = "robosuite"
 SUITES = ("core", "cli", "mujoco", "robosuite")
 PIP = ("-m", "pip", "install", "-q", "--no-compile")
 
