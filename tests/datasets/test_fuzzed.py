@@ -29,6 +29,8 @@ if not sys.platform.startswith("linux"):
 FRAMES = np.random.default_rng(0).integers(0, 256, (3, 16, 24, 3), np.uint8)
 FEW = 300
 MOST_BYTES = 600 * 2**20  # taken at any time; a picture of MAX_PIXELS has 100 MB
+# HDF5's own library makes room for a text as long as a damaged file says, within its 32 bits.
+MOST_BYTES_OF_HDF5 = 4 * 2**30
 
 
 def png(folder: Path) -> dict[str, bytes]:
@@ -178,4 +180,4 @@ def read_fuzzed(folder: Path, kind: str, count: int) -> None:
     assert found.read + found.refused + len(ended) == count
     assert found.refused > count / 10
     assert found.read > count / 100
-    assert found.taken_bytes < MOST_BYTES
+    assert found.taken_bytes < (MOST_BYTES_OF_HDF5 if kind == "hdf5" else MOST_BYTES)
