@@ -162,10 +162,11 @@ def test_states_are_the_same_with_and_without(any_env):
         assert not np.array_equal(frame, other)
 
 
-def test_only_moving_lights_change_within_an_episode(cheetah):
+def test_only_what_moves_changes_within_an_episode(cheetah):
     model = find_simulation(cheetah).model
-    others = [name for name in possible(cheetah) if name != "moving_light"]
-    for factors, still in ((others, True), (["moving_light"], False)):
+    moving = ["moving_light", "moving_background"]
+    others = [name for name in possible(cheetah) if name not in moving]
+    for factors, still in ((others, True), *(([name], False) for name in moving)):
         perturbed = ScenePerturbation(cheetah, factors, severity=3)
         perturbed.reset(seed=0)
         before = saved_model(model)
