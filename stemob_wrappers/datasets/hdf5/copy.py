@@ -63,7 +63,8 @@ def copy_attributes(source: h5py.HLObject, target: h5py.HLObject) -> None:
         stored = source.attrs.get_id(name)
         if name in target.attrs:
             del target.attrs[name]
-        copy = h5py.h5a.create(target.id, name.encode(), stored.get_type(), stored.get_space())
+        raw = name if isinstance(name, bytes) else name.encode()  # bytes where it is no UTF-8
+        copy = h5py.h5a.create(target.id, raw, stored.get_type(), stored.get_space())
         if stored.get_space().get_simple_extent_type() != h5py.h5s.NULL:
             values = np.empty(stored.shape, stored.dtype)
             stored.read(values)

@@ -226,3 +226,16 @@ def test_bad_requests(source: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no group 'data'"):
         invert_dataset(tmp_path / "other.hdf5", target, CONFIG)
     assert not list(tmp_path.glob("stem*"))
+
+
+def test_a_name_that_is_no_text_is_carried_over(source: Path, tmp_path: Path) -> None:
+    odd = shutil.copy(source, tmp_path / "odd.hdf5")
+    with h5py.File(odd, "r+") as file:
+        low: Any = h5py.h5a
+        attribute = low.create(
+            file["data"].id, b"\xff", h5py.h5t.NATIVE_INT64, h5py.h5s.create(h5py.h5s.SCALAR)
+        )
+        attribute.write(np.array(7))
+    invert_dataset(odd, tmp_path / "stem.hdf5", CONFIG)
+    with h5py.File(tmp_path / "stem.hdf5") as file:
+        assert h5py.h5a.exists(file["data"].id, b"\xff")
