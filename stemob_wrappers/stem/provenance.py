@@ -6,13 +6,12 @@ import json
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from stemob_wrappers import __version__
 from stemob_wrappers.made_by import PREFIX, read_provenance, sidecar_of
-from stemob_wrappers.stem.identity import fingerprint
+from stemob_wrappers.stem.identity import fingerprint, installed_versions
 from stemob_wrappers.stem.pipeline import StemPipeline
 from stemob_wrappers.work import write_text
 
@@ -39,6 +38,7 @@ def provenance(
         >>> provenance(StemPipeline(), converted=["front"])["converted"]
         ['front']
     """
+    found = installed_versions()
     return {
         "converted": None if converted is None else list(converted),
         "left_out": dict(left_out or {}),
@@ -50,8 +50,7 @@ def provenance(
         "selection": selection or {},
         "versions": {
             "stemob_wrappers": __version__,
-            "torch": version("torch"),
-            "diffusers": version("diffusers"),
+            **{name: found[name] for name in ("torch", "diffusers") if name in found},
         },
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import fakes
@@ -16,7 +17,9 @@ from stemob_wrappers import FrameCache, StemObservation
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.datasets import invert_dataset, read_provenance
 from stemob_wrappers.pictures import write_image
-from stemob_wrappers.stem.provenance import expected_identity
+from stemob_wrappers.stem import identity
+from stemob_wrappers.stem.pipeline import StemPipeline
+from stemob_wrappers.stem.provenance import expected_identity, provenance
 
 CONFIG = StemConfig(inversion_steps=5)
 
@@ -108,3 +111,13 @@ def test_cache_is_recorded_with_path_and_budgets(tmp_path: Path) -> None:
 
 def make_env() -> gym.Env:
     return gym.make("fakes:fake/Frame-v0")
+
+
+def test_a_package_that_is_not_installed_took_no_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacking(package: str) -> str:
+        if package == "diffusers":
+            raise PackageNotFoundError(package)
+        return version(package)
+
+    monkeypatch.setattr(identity, "version", lacking)
+    assert set(provenance(StemPipeline(CONFIG))["versions"]) == {"stemob_wrappers", "torch"}
