@@ -177,7 +177,7 @@ def datasets() -> None:
         write_demos(source)
         summary = stemob_wrappers.datasets.invert_dataset(source, target, StemConfig())
         assert summary.frames == 4, summary
-        assert stemob_wrappers.datasets.verify_dataset(target, source)
+        assert stemob_wrappers.datasets.verify_dataset(source, target) == []
 
 
 def video() -> None:
