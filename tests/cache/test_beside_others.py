@@ -197,6 +197,9 @@ def test_threads_that_lose_their_folder_never_use_a_closed_descriptor(tmp_path: 
                     found = tier.get(key(number % 40))
                     assert found is None or (found == FRAME).all()
                     number += 1
+        except RuntimeWarning as said:  # its folder went away again within one write
+            if os.strerror(errno.EBADF) in str(said):
+                failed.append(said)
         except BaseException as error:
             failed.append(error)
 
