@@ -195,10 +195,10 @@ def report() -> None:
 
     assert evaluate
     from stemob_wrappers.report import check_installed
-    from stemob_wrappers.report.statistics import binomtest
+    from stemob_wrappers.report.intervals import wilson_interval
 
     check_installed()
-    assert binomtest(3, 5).proportion_ci().low > 0
+    assert wilson_interval(3, 5).low > 0
 
 
 def cli() -> None:
