@@ -10,7 +10,6 @@ stemob invert-dataset lift-augmented.hdf5 lift-augmented-stem.hdf5
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,9 @@ import torch
 from numpy.typing import NDArray
 
 from experiments.imitation.data import IMAGE_SUFFIX, float_images
+from experiments.imitation.demo_file import file_beside, files_parser
 from experiments.imitation.loop import pick_device
 from stemob_wrappers.augment import AUGMENTATIONS
-from stemob_wrappers.datasets.hdf5.write import new_file
-from stemob_wrappers.work import whole_file
 
 DEFAULT = ("none", "colour_jitter", "random_conv")
 
@@ -62,15 +60,7 @@ def augment_demos(
     copies = len(augmentations) if copies is None else copies
     if copies < 1:
         raise ValueError(f"copies must be 1 or more, received {copies}.")
-    if not demos.is_file():
-        raise FileNotFoundError(f"no demonstrations at {demos}: collect.py writes some.")
-    if out.exists():
-        raise FileExistsError(f"{out} exists: move it or name another.")
-    with (
-        h5py.File(demos, "r") as source,
-        whole_file(out) as beside,
-        new_file(beside) as (file, check),
-    ):
+    with file_beside(demos, out) as (source, file, check):
         _write(source, file, augmentations, copies, check)
     return out
 
@@ -141,11 +131,7 @@ def _uint8(images: torch.Tensor) -> NDArray[np.uint8]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--demos", type=Path, required=True, help="a robomimic file")
-    parser.add_argument("--out", type=Path, required=True, help="the file to write")
+    parser = files_parser(__doc__)
     parser.add_argument("--augmentations", default=",".join(DEFAULT), help="by commas")
     parser.add_argument("--copies", type=int, help="of each; one for each augmentation if left out")
     settings = parser.parse_args()

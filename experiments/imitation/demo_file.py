@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import dataclasses
 import json
 import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -181,6 +184,40 @@ def merge(parts: list[Path], out: Path, settings: dict[str, Any]) -> None:
     shutil.rmtree(parts[0].parent)
 
 
+@contextlib.contextmanager
+def file_beside(
+    demos: Path, out: Path
+) -> Iterator[tuple[h5py.File, h5py.File, Callable[[], None]]]:
+    """Open a demonstrations file, and a new one for what is made of it, there whole or not at all.
+
+    Gives both and a function that raises if a write has failed so far.
+
+    Raises:
+        FileNotFoundError: no file ``demos``.
+        FileExistsError: ``out`` is there.
+    """
+    if not demos.is_file():
+        raise FileNotFoundError(f"no demonstrations at {demos}: collect.py writes some.")
+    if out.exists():
+        raise FileExistsError(f"{out} exists: move it or name another.")
+    with (
+        h5py.File(demos, "r") as source,
+        whole_file(out) as beside,
+        new_file(beside) as (file, check),
+    ):
+        yield source, file, check
+
+
+def files_parser(description: str | None) -> argparse.ArgumentParser:
+    """The arguments of a script that makes one demonstrations file of another."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--demos", type=Path, required=True, help="a robomimic file")
+    parser.add_argument("--out", type=Path, required=True, help="the file to write")
+    return parser
+
+
 def copy_with_actions(
     demos: Path, out: Path, actions: dict[str, NDArray[np.float32]], note: dict[str, Any]
 ) -> Path:
@@ -195,13 +232,7 @@ def copy_with_actions(
     Raises:
         FileExistsError: ``out`` is there.
     """
-    if out.exists():
-        raise FileExistsError(f"{out} exists: move it or name another.")
-    with (
-        h5py.File(demos, "r") as source,
-        whole_file(out) as beside,
-        new_file(beside) as (file, check),
-    ):
+    with file_beside(demos, out) as (source, file, check):
         file.attrs.update(source.attrs)
         for name in set(source) - {"data"}:
             source.copy(name, file)

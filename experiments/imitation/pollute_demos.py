@@ -5,7 +5,6 @@ python -m experiments.imitation.pollute_demos --demos lift.hdf5 --out lift-pollu
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.imitation.demo_file import copy_with_actions
+from experiments.imitation.demo_file import copy_with_actions, files_parser
 
 
 def pollute_demos(
@@ -74,11 +73,7 @@ def read_actions(demos: Path) -> dict[str, NDArray[np.float32]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--demos", type=Path, required=True, help="a robomimic file")
-    parser.add_argument("--out", type=Path, required=True, help="the file to write")
+    parser = files_parser(__doc__)
     parser.add_argument("--share", type=float, default=0.2, help="of the steps")
     parser.add_argument("--deviations", type=float, default=1.0, help="of the noise")
     parser.add_argument("--seed", type=int, default=0)

@@ -14,7 +14,6 @@ The paper filters and restores states as well. Here they stay: frames belong to 
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from experiments.imitation.demo_file import copy_with_actions
+from experiments.imitation.demo_file import copy_with_actions, files_parser
 from experiments.imitation.pollute_demos import read_actions
 from experiments.imitation.restoration import LEVELS, Report, deviation, restore
 
@@ -113,11 +112,7 @@ def mean_error(demos: Path, truth: Path) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--demos", type=Path, required=True, help="a robomimic file")
-    parser.add_argument("--out", type=Path, required=True, help="the file to write")
+    parser = files_parser(__doc__)
     parser.add_argument("--threshold", type=float, default=30.0, help="noise that is left, of 100")
     parser.add_argument("--train-steps", type=int, default=1500, help="of each network")
     parser.add_argument("--seed", type=int, default=0)
