@@ -55,7 +55,7 @@ ROWS: dict[str, tuple[str, list[str], list[str]]] = {
             "matplotlib==3.8.*",
             "scipy==1.11.*",
             "rich==13.0.*",
-            "typer==0.15.*",
+            "typer==0.19.*",
             "jinja2==3.1.0",
         ],
         ["datasets", "video", "report", "cli"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from urllib.parse import urlparse
 
 import numpy as np
@@ -15,7 +14,6 @@ from stemob_wrappers.explore.shown import EnvFrame, Shown
 from stemob_wrappers.pictures import encode_image
 
 pytest.importorskip("gradio", reason="the page needs the extra 'app'")
-playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.slow
 
 ENV = "HalfCheetah-v5"
@@ -26,17 +24,6 @@ MOVE = """([label, value]) => {
   input.value = value;
   input.dispatchEvent(new Event('input', { bubbles: true }));
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("no chromium on this machine")
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
