@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 from common import report
-from playwright.sync_api import sync_playwright  # pyright: ignore[reportMissingImports]
+from playwright.sync_api import sync_playwright
 
 from stemob_wrappers import StemConfig
 from stemob_wrappers.explore.blocks import build_page
