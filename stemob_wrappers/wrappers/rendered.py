@@ -141,6 +141,20 @@ def _close_all() -> None:
         renderer.close()
 
 
+def free_contexts(env: gym.Env[Any, Any]) -> None:
+    """Free what an env renders with, before it is closed: each context while it is current.
+
+    MuJoCo frees a context's textures and buffers by number, in whatever context is current when
+    Python gets to it: after a close, in another env's, whose frames are black from then on.
+    """
+    renderer: Any = getattr(env.unwrapped, "mujoco_renderer", None)
+    if renderer in _drawing:
+        _drawing.discard(renderer)
+        for viewer in renderer._viewers.values():
+            viewer.make_context_current()
+            viewer.con.free()
+
+
 def _describe(frame: Any) -> str:
     if isinstance(frame, np.ndarray):
         return f"{frame.dtype} {list(frame.shape)}"

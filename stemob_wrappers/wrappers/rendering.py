@@ -18,6 +18,7 @@ from stemob_wrappers.wrappers.rendered import (
     check_camera,
     check_renders,
     find_camera,
+    free_contexts,
     render_frame,
     resize_frame,
 )
@@ -107,6 +108,11 @@ class RenderObservation(
         """The env's rendered frame, at the env's own size and from its own camera."""
         return render_frame(self.env)
 
+    def close(self) -> None:
+        """Close the env, and free what it renders with."""
+        free_contexts(self.env)
+        super().close()
+
     def _frame(self, camera: int | None) -> np.ndarray:
         if not self.renders:
             return np.zeros((self.size, self.size, 3), np.uint8)
@@ -148,6 +154,11 @@ class RenderSize(
     def render(self) -> Any:
         """The env's rendered frame: uint8 [size, size, 3]."""
         return resize_frame(render_frame(self.env), self.size)
+
+    def close(self) -> None:
+        """Close the env, and free what it renders with."""
+        free_contexts(self.env)
+        super().close()
 
 
 def make(

@@ -1,5 +1,6 @@
 """Envs observed through their rendered frame: real MuJoCo envs, and one that renders anything."""
 
+import gc
 import subprocess
 import sys
 from typing import Any
@@ -372,3 +373,17 @@ assert np.array_equal(before, env.reset(seed=0)[0])
 """
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_an_env_that_is_closed_leaves_the_frames_of_others():
+    stays, goes = (make_rendered("HalfCheetah-v5", size=32) for _ in range(2))
+    goes.reset(seed=1)
+    before = stays.reset(seed=0)[0]
+    assert before.any()
+    goes.close()
+    stays.render()  # in its own context, in which what is left of the other must not be freed
+    del goes
+    gc.collect()
+    assert np.array_equal(stays.reset(seed=0)[0], before)
+    stays.close()
+    stays.close()
