@@ -2,6 +2,7 @@
 
 python examples/train_sb3.py --steps 100000
 python examples/train_sb3.py --env HalfCheetah-v5 --render-size 84
+python examples/train_sb3.py --env InvertedPendulum-v5 --render-size 84 --backbone embedded-canonical
 """
 
 import argparse
@@ -28,6 +29,7 @@ class Settings:
     )
     num_envs: int = field(default=4, metadata={"help": "envs that run at once"})
     subprocesses: int = field(default=1, metadata={"help": "1: a process each, 0: all in this one"})
+    backbone: str = field(default="embedded", metadata={"help": "of the stem; raw: without one"})
     inversion_steps: int = field(default=15, metadata={"help": "of 50; 0 only encodes and decodes"})
     frame_stack: int = field(default=3, metadata={"help": "frames that the policy sees at once"})
     steps: int = field(default=100_000, metadata={"help": "env steps to train for"})
@@ -71,8 +73,14 @@ def make_envs(settings: Settings, num_envs: int, seed: int) -> VecEnv:
         seed=seed,
         vec_env_cls=SubprocVecEnv if settings.subprocesses and num_envs > 1 else DummyVecEnv,
     )
-    # One batch a step for all envs. Frames are stacked outside: each is inverted once.
-    venv = StemVecEnv(venv, inversion_steps=settings.inversion_steps, seed=settings.seed)
+    if settings.backbone != "raw":
+        # One batch a step for all envs. Frames are stacked outside: each is inverted once.
+        venv = StemVecEnv(
+            venv,
+            backbone=settings.backbone,
+            inversion_steps=settings.inversion_steps,
+            seed=settings.seed,
+        )
     return VecFrameStack(venv, settings.frame_stack)
 
 

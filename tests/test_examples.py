@@ -66,6 +66,8 @@ def test_train_sb3_on_rendered_frames(run, tmp_path):
     )  # fmt: skip
     assert "return over 1 episodes: -" in printed
     assert saved.exists()
+    raw = run("train_sb3", *TINY, *env, "--num-envs", 1, "--backbone", "raw", "--eval-episodes", 1)
+    assert "return over 1 episodes: -" in raw
 
 
 TINY = ("--steps", 8, "--rollout", 4, "--epochs", 1, "--device", "cpu")
