@@ -22,7 +22,6 @@ from stemob_wrappers.config import StemConfig
 from stemob_wrappers.renders.files import load_scenes
 from stemob_wrappers.renders.fill import fill
 from stemob_wrappers.renders.plans import plan_scenes
-from stemob_wrappers.splits import HELD_OUT
 from stemob_wrappers.stem.pipeline import StemPipeline
 from stemob_wrappers.work import write_text
 
@@ -39,6 +38,7 @@ def write_card(
     command: str,
     logs: Sequence[Path],
     device: str,
+    held_out_names: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Measure a trained backbone and write its ``README.md``; the figures join its index too.
 
@@ -50,6 +50,7 @@ def write_card(
         command: the command that made the backbone.
         logs: the losses of its trainings, which say how long they took.
         device: what it was trained on.
+        held_out_names: tasks, robots and models that it never saw.
 
     Returns:
         PSNR in dB by frame size and inversion steps (0: the codec alone).
@@ -73,7 +74,7 @@ def write_card(
         device=device,
         threads=torch.get_num_threads(),
         denoiser=_denoiser(plain.path if plain else backbone),
-        held_out="; ".join(", ".join(names) for names in HELD_OUT.values()),
+        held_out="".join(f"{name}, " for name in held_out_names),
         header=" | ".join(f"{n} steps" for n in LEVELS),
         rule=" | ".join("---" for _ in LEVELS),
         rows="\n".join(
@@ -151,7 +152,7 @@ simulation. The noise schedule is Stable Diffusion's. No photographs were used.
   textures, colours and cameras; MIT licence.
 - Training time of the codec: {minutes:.0f} minutes on {device} with {threads} threads.
 - Denoiser: {denoiser}
-- Never trained on: {held_out}, nor the `dev` and `test` textures, lights and colours.
+- Never trained on: {held_out}the `dev` and `test` textures, lights and colours.
 
 PSNR in dB of stem frames against {measured} on held-out scenes, by inversion steps of 50 (0: the
 codec alone). From 5 steps on a lower value is meant: the noise is there to take detail away.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from stemob_wrappers.renders.files import default_scenes_dir, load_scene
 from stemob_wrappers.renders.fill import fill
 from stemob_wrappers.renders.plans import plan_env_scenes
 from stemob_wrappers.renders.views import Plan, fill_views, plan_views
+from stemob_wrappers.splits import HELD_OUT
 from stemob_wrappers.training.card import SIZES, held_out_frames, write_card
 from stemob_wrappers.training.denoiser import DenoiserConfig, ImageSource, train_denoiser
 from stemob_wrappers.training.loop import LOG_FILE
@@ -98,9 +100,18 @@ def make_backbone(
         shutil.copytree(unet, target / "plain" / "unet", dirs_exist_ok=True)
     shutil.copytree(target if canonical else target / "plain", out, dirs_exist_ok=True)
     held_out = {size: _held_out(size, env_id, cameras) for size in SIZES}
+    # What an env of one's own, or its pictures, may show is not for us to say.
+    of_ours = env_id is None and frames is None
     for backbone in (out / "plain", out) if canonical else (out,):
-        logs = [run / LOG_FILE]
-        write_card(backbone, data, held_out, command=command, logs=logs, device="cpu")
+        write_card(
+            backbone,
+            data,
+            held_out,
+            command=command,
+            logs=[run / LOG_FILE],
+            device="cpu",
+            held_out_names=[*itertools.chain(*HELD_OUT.values())] if of_ours else (),
+        )
     return out
 
 

@@ -54,6 +54,7 @@ def test_views_give_a_canonical_backbone_for_every_method(views: Path, tmp_path:
     card = (out / "README.md").read_text()
     assert "stemob train-backbone" in card
     assert "4 views of 1 rendered MuJoCo scenes" in card
+    assert "Never trained on: Stack, ToolHang" in card
     assert "all else (table, floor, walls, fixtures, sky) in one even grey" in card
     assert "plain" in json.loads((out / "model_index.json").read_text())
     for folder in (out, out / "plain"):
@@ -68,6 +69,8 @@ def test_a_users_env_gives_a_plain_backbone(
     where = {"views": tmp_path / "views", "num_scenes": 1, "denoiser_steps": 0}
     out = make_backbone(tmp_path / "mine", TINY, env_id="HalfCheetah-v5", **where)
     assert len(list((tmp_path / "views").iterdir())) == 1
+    # The env may be any of those that the shipped backbone never saw.
+    assert "Never trained on: the `dev` and `test`" in (out / "README.md").read_text()
     assert "plain" not in json.loads((out / "model_index.json").read_text())
     assert stems_of(out).shape == FRAMES.shape
 
