@@ -29,6 +29,7 @@ CSS = """
 #copied pre.wrapped { white-space: pre-wrap; overflow-wrap: anywhere; }
 /* On a phone the pictures stay in sight while the settings below them move. */
 @media (max-width: 700px) {
+  .gradio-container { overflow: clip !important; } /* hidden, as Gradio has it, lets nothing stick */
   #pictures { order: -1; position: sticky; top: 0; z-index: 10; padding: 6px 0 8px;
     background: var(--body-background-fill); border-bottom: 1px solid var(--border-color-primary); }
   #panel h2 { margin: .35rem 0 .1rem; font-size: .8rem; }
