@@ -28,7 +28,7 @@ LOCAL = "127.0.0.1"
 def explore(
     config: StemConfig,
     env: Annotated[
-        list[str] | None, typer.Option(help="Id of an env that may be shown; repeat for several.")
+        list[str] | None, typer.Option(help="Env that may be shown; repeat for several.")
     ] = None,
     size: Annotated[
         int, typer.Option(min=8, help="Height and width of its frames, in pixels.")
