@@ -42,27 +42,28 @@ LEVELS = """
 Steps {first} to {last} of {steps}, {per_row} a line, from no noise on. Upper row of each line: the
 nominal scene; lower row: the same state under another table texture.
 
-![Stem frames of {backbone} at each step from {first} to {last}]({file})
+![Stem frames of {backbone} at each step from {first} to {last}](gallery/{file})
 """
 
 
 def draw_gallery(folder: Path) -> Path:
-    """Draw all pictures and write ``gallery.md`` beside them; returns its path."""
+    """Draw all pictures into ``gallery/`` and write ``gallery.md`` beside it; returns its path."""
     parts = [ABOUT]
+    pictures = folder / "gallery"
     with Studio(STATES) as studio:
         for factor in (*FACTORS, *CORRUPTIONS):
             state, looks = _severities(studio, factor)
             raws, stems = [look.raw for look in looks], [look.stem for look in looks]
-            write_image(folder / f"{factor}.jpg", np.vstack([np.hstack(raws), np.hstack(stems)]))
+            write_image(pictures / f"{factor}.jpg", np.vstack([np.hstack(raws), np.hstack(stems)]))
             parts.append(
                 f"\n### `{factor}`\n\n![{factor} on {state.env_id}: the nominal scene and "
-                f"severities 1 to 5, raw above stem]({factor}.jpg)\n"
+                f"severities 1 to 5, raw above stem](gallery/{factor}.jpg)\n"
             )
         parts.append("\n## Levels\n")
         steps = StemConfig().num_steps
         for backbone in BACKBONES:
             file = f"levels-{backbone}.jpg"
-            write_image(folder / file, _levels(studio, backbone))
+            write_image(pictures / file, _levels(studio, backbone))
             parts.append(
                 LEVELS.format(
                     backbone=backbone, first=0, last=steps, steps=steps, per_row=PER_ROW, file=file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,8 +22,9 @@ def on_files(files: Files, config: Any) -> Files:
             place = path.relative_to(ROOT).as_posix()
             files.append(File.generated(config, place, abs_src_path=str(path)))
     draw_gallery()
-    for path in sorted(GALLERY.iterdir()):
-        files.append(File.generated(config, path.name, abs_src_path=str(path)))
+    for path in sorted(GALLERY.rglob("*.*")):
+        place = path.relative_to(GALLERY).as_posix()
+        files.append(File.generated(config, place, abs_src_path=str(path)))
     return files
 
 
@@ -32,6 +34,7 @@ def draw_gallery() -> None:
     sources = [script, *(path for path in (ROOT / "stemob_wrappers").rglob("*.*"))]
     changed = max(path.stat().st_mtime for path in sources if path.suffix != ".pyc")
     if not page.exists() or page.stat().st_mtime < changed:
+        shutil.rmtree(GALLERY, ignore_errors=True)
         subprocess.run([sys.executable, str(script), str(GALLERY)], check=True)
 
 

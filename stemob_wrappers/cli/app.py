@@ -55,7 +55,9 @@ PANELS: dict[str, dict[Callable[..., None], str]] = {
 for panel, commands in PANELS.items():
     for command, example in commands.items():
         app.command(rich_help_panel=panel, epilog=f"Example: {example}")(with_config_file(command))
-app.add_typer(cache_app, name="cache", rich_help_panel="Convert")
+app.add_typer(
+    cache_app, name="cache", rich_help_panel="Convert", epilog="Example: stemob cache stats"
+)
 
 
 def _print_version(wanted: bool) -> None:
@@ -104,6 +106,8 @@ def main() -> None:
             error.show()
             sys.exit(2)
         message = error.format_message()
+        if getattr(error, "option_name", None) in ("-v", "--verbose", "-q", "--quiet"):
+            message += "; put it before the command, as in: stemob -v demo"
     except (ValueError, OSError, ImportError, GLError, GymnasiumError) as error:
         message = "\n".join([str(error), *getattr(error, "__notes__", [])])
     except (typer.Abort, KeyboardInterrupt):

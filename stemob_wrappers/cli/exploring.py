@@ -28,16 +28,22 @@ LOCAL = "127.0.0.1"
 def explore(
     config: StemConfig,
     env: Annotated[
-        list[str] | None, typer.Option(help="Id of an env that may be shown; several times.")
+        list[str] | None, typer.Option(help="Env that may be shown; repeat for several.")
     ] = None,
-    size: Annotated[int, typer.Option(min=8, help="Height and width of its frames.")] = 84,
-    camera: Annotated[str | None, typer.Option(help="Its camera; the env's own.")] = None,
+    size: Annotated[
+        int, typer.Option(min=8, help="Height and width of its frames, in pixels.")
+    ] = 84,
+    camera: Annotated[
+        str | None, typer.Option(help="Its camera; the env's own if left out.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of its reset and actions.")] = 0,
     steps: Annotated[int, typer.Option(min=0, help="Random actions since the reset.")] = 0,
     data: Annotated[
         Path | None, typer.Option(help="Data set whose demos may be shown: HDF5, LeRobot, ….")
     ] = None,
-    demo: Annotated[str | None, typer.Option(help="Episode and camera in it; the first.")] = None,
+    demo: Annotated[
+        str | None, typer.Option(help="Episode and camera in it; the first if left out.")
+    ] = None,
     frame: Annotated[int, typer.Option(min=0, help="Which frame of that.")] = 0,
     picture: Annotated[Path | None, typer.Option(help="Picture to begin with.")] = None,
     change: Annotated[
@@ -49,7 +55,7 @@ def explore(
         Path | None, typer.Option(help="Write the stem frame to this file, and open no page.")
     ] = None,
     host: Annotated[
-        str, typer.Option(help="Address to listen at; others than this may be reached by others.")
+        str, typer.Option(help="Address to listen at; any but this lets other computers in.")
     ] = LOCAL,
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Port; the first free one from 7860.")

@@ -36,7 +36,7 @@ class EnvPlayer:
     def __init__(self, frame: EnvFrame) -> None:
         self.env_id = frame.env_id
         self._made_of = (frame.env_id, frame.size, frame.camera)
-        self._bare = make_frames(*self._made_of)
+        self._bare = self._make()
         self._env: gym.Env[Any, Any] = self._bare
         self._episode: tuple[int, Change | None] | None = None
         self._steps = 0
@@ -79,19 +79,31 @@ class EnvPlayer:
         """Free the env and what it renders with."""
         self._env.close()
 
+    def _make(self) -> gym.Env[Any, Any]:
+        """Make the env; nobody looks at its observations on the way to a state."""
+        env = make_frames(*self._made_of)
+        inner: Any = env.unwrapped
+        if hasattr(inner, "renders") and hasattr(inner, "observe"):
+            inner.renders = False
+        return env
+
     def _begin(self, seed: int, change: Change | None) -> None:
         self._episode = None
-        if isinstance(self._env, ScenePerturbation):
-            self._env.restore()
         if looks_from_first_picture(self._bare):
             self._bare.close()
-            self._bare = make_frames(*self._made_of)
-        self._env = self._bare
-        if change is not None:
-            self._env = ScenePerturbation(
-                self._bare, change.factor, severity=change.severity, seed=change.draw
-            )
-        self._env.reset(seed=seed)
+            self._env = self._bare = self._make()
+        if change is None:
+            if isinstance(self._env, ScenePerturbation):
+                self._env.restore()
+            self._env = self._bare
+            self._env.reset(seed=seed)
+        else:
+            # Of a texture that two looks change, the original between them is not sent.
+            with find_simulation(self._bare).uploads_at_the_end():
+                self._env = ScenePerturbation(
+                    self._bare, change.factor, severity=change.severity, seed=change.draw
+                )
+                self._env.reset(seed=seed)
         if looks_from_first_picture(self._bare):
             self._env.render()
         self._env.action_space.seed(seed)

@@ -1,7 +1,10 @@
 """How the page looks, and the few lines of script that it has of its own."""
 
 CSS = """
-.gradio-container { max-width: 1240px !important; margin: 0 auto; }
+/* Gradio hides what overflows, and then nothing inside can stick to the top. */
+.gradio-container { max-width: 1240px !important; margin: 0 auto; overflow: clip !important; }
+.gradio-container .min_value, .gradio-container .max_value {
+  color: var(--body-text-color) !important; }
 .gradio-container h1 { font-size: 1.6rem; margin: 0; }
 .gradio-container h1 + p { margin: .2rem 0 .4rem; max-width: 75ch; }
 #panel h2 { font-size: .95rem; margin: 1rem 0 .35rem; }

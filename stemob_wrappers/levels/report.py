@@ -183,7 +183,9 @@ def _cells(row: Row) -> tuple[str, ...]:
         number(row.alpha_bar, 3) if is_stem else "-",
         number(row.pixels),
         number(row.latents),
-        f"{number(100 * row.own_state, 0)} ({number(100 * row.own_state_chance, 1)})",
+        "-"
+        if np.isnan(row.own_state)
+        else f"{100 * row.own_state:.0f} ({100 * row.own_state_chance:.1f})",
         number(row.clean_cm, 1),
         number(row.perturbed_cm, 1),
         f"{number(row.perturbed_low_cm, 1)}-{number(row.perturbed_high_cm, 1)}",

@@ -7,8 +7,9 @@ with or without the ``stemob/…`` ids, dm_control, and any env with an ``MjMode
 
 from __future__ import annotations
 
+import contextlib
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 from stemob_wrappers.extras import needs
@@ -72,6 +73,7 @@ class Simulation:
         self.robosuite: Any = inner if hasattr(inner, "_reset_internal") else None
         self.edit: SceneEdit | None = None  # what is in force now
         self.after_rebuild: Callable[[], None] | None = None
+        self._held: set[int] | None = None  # textures to upload later, while uploads are held back
         self._install_hooks()
 
     @property
@@ -97,6 +99,9 @@ class Simulation:
 
     def upload(self, textures: list[int]) -> None:
         """Send textures of the model to every live render context; later ones read the model."""
+        if self._held is not None:
+            self._held.update(textures)
+            return
         for make_current, context in self._contexts():
             make_current()
             for texture in textures:
@@ -106,6 +111,17 @@ class Simulation:
         if hasattr(window, "update_texture"):
             for texture in textures:
                 window.update_texture(texture)
+
+    @contextlib.contextmanager
+    def uploads_at_the_end(self) -> Generator[None]:
+        """Send each texture once, as it is at the end: frames drawn within may show others."""
+        self._held = held = set()
+        try:
+            yield
+        finally:
+            self._held = None
+            # A model that was built within may have fewer.
+            self.upload(sorted(texture for texture in held if texture < self.model.ntex))
 
     def place_lights_and_cameras(self) -> None:
         """Update where lights and cameras are in the world; no state of the physics changes."""

@@ -75,3 +75,9 @@ def test_verbose_says_what_runs(photo: str, tmp_path: Path) -> None:
         run = subprocess.run(told, capture_output=True, text=True, cwd=tmp_path)
         assert run.returncode == 0
         assert ("fingerprint" in run.stdout + run.stderr) == said
+
+
+def test_verbose_after_the_command_says_where_it_goes() -> None:
+    done = stemob("demo", "-v")
+    assert done.returncode == 2
+    assert "put it before the command" in done.stderr

@@ -205,7 +205,7 @@ def test_the_command_writes_one_page(sound: Path, tmp_path: Path, capsys: Any) -
     assert "images[:, ::-1]: nothing is lost" in printed
     text = page.read_text()
     assert text.count("<img") == 5 * STATES
-    assert "http" not in text
+    assert "://" not in text
     assert app([*arguments[:1], str(sound), *arguments[2:]], standalone_mode=False) != 1
     assert "nothing is wrong" in page.read_text()
 

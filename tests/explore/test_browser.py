@@ -181,6 +181,17 @@ def test_it_fits_a_phone_and_axe_finds_nothing(browser, address):
         visit = Visit(browser, address, width)
         wide = visit.page.evaluate("document.documentElement.scrollWidth")
         assert wide <= width
-        found = axe.run(visit.page, context="#pictures")
+        found = axe.run(visit.page)
         assert found.response["violations"] == [], found.generate_report()
         visit.page.close()
+
+
+def test_on_a_phone_the_pictures_stay_in_sight(browser, address):
+    visit = Visit(browser, address, 390)
+    last = visit.page.get_by_label("Inverted at")
+    last.evaluate("control => control.scrollIntoView({ block: 'end' })")
+    box = visit.page.locator("#panel img").first.bounding_box()
+    assert box
+    assert box["y"] >= 0
+    assert box["y"] + box["height"] <= last.bounding_box()["y"]
+    visit.page.close()

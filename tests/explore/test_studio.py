@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,12 +11,14 @@ import pytest
 from robomimic_files import make_file
 
 from stemob_wrappers.config import StemConfig
+from stemob_wrappers.explore.env_player import EnvPlayer
 from stemob_wrappers.explore.shown import Change, EnvFrame, Picture, RecordedFrame, Shown
 from stemob_wrappers.explore.studio import Studio
 from stemob_wrappers.perturb.corruptions import CORRUPTIONS
 from stemob_wrappers.stem.pipeline import StemPipeline
 
 CHEETAH = EnvFrame("HalfCheetah-v5", size=32)
+SLOW = pytest.mark.slow
 FRAME = np.random.default_rng(0).integers(0, 256, (32, 40, 3), np.uint8)
 
 
@@ -43,6 +46,39 @@ def test_a_state_is_the_same_whichever_way_one_came_to_it(studio):
     np.testing.assert_array_equal(wandered, direct)
     assert np.abs(direct[0].astype(int) - direct[1]).mean() > 1  # the second look is another one
     assert (raws(studio, at(5))[0] != direct[0]).any()
+
+
+@pytest.mark.parametrize(
+    ("env", "factor"),
+    [
+        (EnvFrame(CHEETAH.env_id, 32, "track", steps=2), "floor_texture"),
+        pytest.param(EnvFrame("stemob/Lift-v0", 32, steps=2), "table_texture", marks=SLOW),
+    ],
+)
+def test_a_look_is_the_same_whichever_look_was_shown_before(env, factor):
+    looks = [
+        *(Change(factor, 4, draw) for draw in (0, 1, 2)),
+        Change("light_colour", 5),
+        Change(factor, 1),
+    ]
+    with Studio((env,)) as studio:
+        wandered = [raws(studio, env, change) for change in looks]
+    for change, found in zip(looks, wandered, strict=True):
+        with Studio((env,)) as fresh:
+            np.testing.assert_array_equal(found, raws(fresh, env, change))
+    seconds = [second.tobytes() for _, second in wandered]
+    assert len({wandered[0][0].tobytes(), *seconds}) == 1 + len(looks)  # all of them differ
+
+
+def test_a_player_shows_the_scene_as_it_is_after_a_change_of_it():
+    env = EnvFrame(CHEETAH.env_id, 32, "track")
+    player = EnvPlayer(env)
+    before = player.frame(seed=0, steps=1)
+    for change in (Change("floor_texture", 5), Change("table_texture", 5)):
+        with contextlib.suppress(ValueError):  # it has no table
+            player.frame(seed=0, steps=1, change=change)
+    np.testing.assert_array_equal(player.frame(seed=0, steps=1), before)
+    player.close()
 
 
 def test_the_looks_of_a_scene_are_listed_for_envs_and_those_of_pictures_for_all(studio):

@@ -7,23 +7,42 @@ import pytest
 from accessible import contrast, faults, pale
 from evaluated import CONDITIONS, make_results
 
+from stemob_wrappers.doctor.examine import Comparison, Examination
+from stemob_wrappers.doctor.findings import Finding
+from stemob_wrappers.doctor.sheet import write_sheet as write_doctor_sheet
+from stemob_wrappers.levels.report import write_study_page
+from stemob_wrappers.levels.rows import Row
 from stemob_wrappers.pictures import write_image
 from stemob_wrappers.report.contact_sheet import write_contact_sheet
 from stemob_wrappers.report.page import write_report
 from stemob_wrappers.report.sheet import Picture, write_sheet
 
-PAGES = ("report", "contact sheet", "sheet")
+PAGES = ("report", "contact sheet", "sheet", "levels", "doctor")
 
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
     folder: Path = tmp_path_factory.mktemp("pages")
     frame = np.zeros((8, 8, 3), np.uint8)
-    write_image(folder / "grid.png", np.zeros((80, 900, 3), np.uint8))
+    for name in ("grid", "levels"):
+        write_image(folder / f"{name}.png", np.zeros((80, 900, 3), np.uint8))
     picture = Picture("Frames", "Rows are factors.", "Frames of each factor", folder / "grid.png")
     cells = ("clean", "lighting-2", "lighting-4", "texture-4")
     results = make_results(folder, cells=cells, conditions={**CONDITIONS, "a-very-long" * 5: 0.5})
+    moments = [(f"demo_{number} [0]", frame, frame, frame) for number in range(2)]
+    examined = Examination(
+        Path("lift.hdf5"),
+        [
+            Finding("flipped", "agentview_image", "upside down"),
+            Finding("missing model file", "file", "no model_file in demo_0"),
+        ],
+        [Comparison(key, 40.0, moments) for key in ("agentview_image", "eye_image")],
+        {"env": "Lift", "recorded with": "not said"},
+    )
+    rows = [Row("raw", clean_cm=5.1), Row("stem", "embedded", "ddpm", "frame", 5, 0.917)]
     return {
+        "levels": write_study_page(rows, folder),
+        "doctor": write_doctor_sheet(examined, folder / "doctor.html"),
         "report": write_report(results, folder),
         "contact sheet": write_contact_sheet(
             folder / "pairs.html", [("demo_0", frame, frame)], title="a", made_by={"seed": 0}
