@@ -16,6 +16,7 @@ DEPTH = {part.strip(): depth for depth, line in enumerate(LAYERS) for part in li
 
 # Names that several files have, and the one job that each of them stands for.
 SHARED_NAMES = {
+    "__main__": "what `python -m` runs of a package",
     "card": "a backbone's model card: training writes it, backbones reads it",
     "files": "which files there are, and how they are named: of a model, of rendered scenes",
     "invert": "a file of cli/ is named after its command",

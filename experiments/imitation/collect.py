@@ -37,7 +37,7 @@ from stemob_wrappers.splits import DEMONSTRATION_SEEDS
 from stemob_wrappers.work import spawn_pool
 
 CAMERAS = ("agentview", "robot0_eye_in_hand")
-HORIZONS = {"Lift": 120, "Stack": 200, "PickPlaceCan": 300}
+HORIZONS = {"Lift": 120, "Stack": 200, "PickPlaceCan": 300, "Door": 200}
 FACTORS = ["lighting", "texture", "colour", "background"]
 SEVERITIES = (1, 2, 3, 4, 5)
 AFTER_SUCCESS = 5  # steps recorded; success comes so soon that letting go would be a single one

@@ -264,7 +264,7 @@ def test_noise_is_drawn_from_its_seed_and_leaves_the_gripper_alone(seed, scale):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"task": "Door"}, "task must be one of Lift, Stack"),
+        ({"task": "Wipe"}, "task must be one of Lift, Stack"),
         ({"seed": -1}, "seed must be from 0"),
         ({"seed": 19_999}, "seed [+] episodes at most 20000"),
         ({"episodes": 0}, "episodes must be at least 1"),

@@ -9,8 +9,18 @@ from hypothesis import strategies as st
 pytest.importorskip("robosuite", reason="needs robosuite")
 
 from experiments.imitation import experts
+from experiments.imitation.experts import __main__ as command
+from experiments.imitation.experts import hand
+from experiments.imitation.experts.door import Handle
+from experiments.imitation.experts.stack import clear_yaw
 
-TASKS = ["Lift", "Stack", pytest.param("PickPlaceCan", marks=pytest.mark.slow)]
+SLOW = pytest.mark.slow
+TASKS = [
+    "Lift",
+    "Stack",
+    pytest.param("PickPlaceCan", marks=SLOW),
+    pytest.param("Door", marks=SLOW),
+]
 
 
 @pytest.fixture(scope="module", params=TASKS)
@@ -50,12 +60,12 @@ def test_it_carries_on_after_disturbances_and_after_dropping(env, expert):
         closing = 0
         while closing < 6:  # steps: the fingers are at the object then
             action = expert.act(env)
-            closing += action[6] == experts.CLOSE
+            closing += action[6] == hand.CLOSE
             *_, terminated, truncated, _ = env.step(action)
             assert not terminated
             assert not truncated
         for _ in range(6):
-            env.step(np.array([*rng.uniform(-0.5, 0.5, 6), experts.OPEN]))
+            env.step(np.array([*rng.uniform(-0.5, 0.5, 6), hand.OPEN]))
     assert finish(env, expert)
 
 
@@ -73,7 +83,7 @@ def test_actions_are_a_function_of_the_state_and_in_range(env, expert):
 @given(st.floats(-np.pi, np.pi), st.floats(0.06, 0.2))
 def test_fingers_keep_clear_of_a_neighbour(direction, distance):
     there = distance * np.array([np.cos(direction), np.sin(direction), 0.0])
-    chosen = experts.clear_yaw(np.zeros(3), there)
+    chosen = clear_yaw(np.zeros(3), there)
 
     def towards_neighbour(yaw):
         return abs(np.array([-np.sin(yaw), np.cos(yaw)]) @ there[:2]) / distance
@@ -85,8 +95,29 @@ def test_fingers_keep_clear_of_a_neighbour(direction, distance):
         assert towards_neighbour(chosen) == pytest.approx(0.5)
 
 
+def test_the_door_is_opened_though_the_hand_loses_its_handle():
+    """Once it was turned half way, the hand is pushed away from the door."""
+    env = gym.make("stemob/Door-v0", cameras=(), horizon=200, disable_env_checker=True)
+    expert = experts.EXPERTS["Door"]()
+    env.reset(seed=3)
+    simulator = hand.simulator_of(env)
+    while Handle.of(simulator).turned < 0.5:
+        env.step(expert.act(env))
+    for _ in range(10):
+        env.step(np.array([0.0, 1.0, 0.0, 0.0, 0.0, 0.0, hand.OPEN]))
+    assert abs(Handle.of(simulator).turned) < 0.3
+    assert finish(env, expert)
+    assert simulator.sim.data.qpos[simulator.hinge_qpos_addr] > 0.3
+    env.close()
+
+
 def test_measure_counts_steps(capsys, monkeypatch):
-    monkeypatch.setattr("sys.argv", ["experts.py", "--task", "Lift", "--episodes", "1"])
-    experts.main()
+    monkeypatch.setattr("sys.argv", ["experts", "--task", "Lift", "--episodes", "1"])
+    command.main()
     assert "Lift: 1 of 1 episodes succeeded" in capsys.readouterr().out
-    assert experts.measure("Lift", 1, horizon=3) == [0]
+    assert command.measure("Lift", 1, horizon=3) == [0]
+
+
+def test_an_episode_is_disturbed_as_a_demonstration_is():
+    still, disturbed = (command.measure("Lift", 1, noise=noise) for noise in (0.0, 1.0))
+    assert still != disturbed
