@@ -2,7 +2,7 @@
 
 python examples/train_sb3.py --steps 100000
 python examples/train_sb3.py --env HalfCheetah-v5 --render-size 84
-python examples/train_sb3.py --env InvertedPendulum-v5 --render-size 84 --backbone embedded-canonical
+python examples/train_sb3.py --env InvertedPendulum-v5 --render-size 84 --backbone raw
 """
 
 import argparse
