@@ -25,6 +25,7 @@ from stemob_wrappers.extras import needs
 with needs("lerobot"):
     import av
     from av.error import FFmpegError
+    from av.video.reformatter import VideoReformatter
 
 from stemob_wrappers.datasets.lerobot.stats import Levels, add_levels, count_levels
 from stemob_wrappers.pictures import encode_image
@@ -127,6 +128,7 @@ def encode_video(
     os.environ.setdefault("SVT_LOG", "1")  # errors only: the library prints its settings
     encoder, options = ENCODERS[codec]
     levels, file = [], io.BytesIO()
+    converter = VideoReformatter()  # one for all frames: making one takes longer than its work
     stream: Any = None
     with contextlib.closing(av.open(file, "w", format="mp4")) as container:
         try:
@@ -139,7 +141,7 @@ def encode_video(
                 levels.append(count_levels(block))
                 for frame in block:
                     rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-                    yuv = rgb.reformat(format=pixel_format, interpolation="BICUBIC")
+                    yuv = converter.reformat(rgb, format=pixel_format, interpolation="BICUBIC")
                     container.mux(stream.encode(yuv))
             if stream is not None:
                 container.mux(stream.encode())
