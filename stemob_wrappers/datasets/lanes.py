@@ -26,7 +26,7 @@ def convert_in_lanes(
     """Write the parts of some items, in this thread and one beside it.
 
     Args:
-        reader: of the data set.
+        reader: of the data set; ``has_lanes`` says whether two threads can read it.
         paths: where the part of each item goes.
         stems: of this thread.
         finish, advance: are told what was made, and of how many frames, by one lane at a time.
@@ -55,8 +55,9 @@ def convert_in_lanes(
             stopped.set()
             raise
 
+    two = reader.has_lanes and len(paths) > 1
     with ThreadPoolExecutor(1) as pool:
-        beside = pool.submit(lane, stems.beside()) if len(paths) > 1 else None
+        beside = pool.submit(lane, stems.beside()) if two else None
         lane(stems)
         if beside is not None:
             beside.result()

@@ -12,6 +12,7 @@ import pytest
 from stemob_wrappers.config import StemConfig
 from stemob_wrappers.datasets.lanes import convert_in_lanes
 from stemob_wrappers.datasets.part import Part
+from stemob_wrappers.datasets.pictures.source import PicturesSource
 from stemob_wrappers.datasets.stems import CorruptSourceError, Item, Stems
 
 SECONDS = 60.0  # after which a lane that waits in vain fails
@@ -22,6 +23,7 @@ class Reader:
     """A source of items that do what their functions say."""
 
     work: dict[str, Callable[[Stems, Callable[[int], None]], None]]
+    has_lanes: bool = True
 
     def stamp(self, item: Item, *, content: bool = True) -> str:
         return ""
@@ -95,3 +97,18 @@ def test_an_error_in_one_lane_stops_the_other_at_its_next_block(
     with pytest.raises(type(error)):
         run(Reader({"a": meet, "b": meet, "c": meet}), stems, tmp_path)
     assert list(tmp_path.iterdir()) == []  # nothing half-written, and "c" was not begun
+
+
+def test_a_source_that_two_threads_cannot_read_is_read_by_one(stems: Stems, tmp_path: Path) -> None:
+    threads = []
+
+    def note(stems: Stems, advance: Callable[[int], None]) -> None:
+        threads.append(threading.current_thread())
+
+    run(Reader(dict.fromkeys("abc", note), has_lanes=False), stems, tmp_path)
+    assert threads == [threading.main_thread()] * 3
+
+
+def test_a_folder_of_pictures_is_read_by_one_thread(tmp_path: Path) -> None:
+    """A warning of the other thread would become an error while a picture is read."""
+    assert not PicturesSource(tmp_path).has_lanes
