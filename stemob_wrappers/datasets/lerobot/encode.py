@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -142,12 +142,27 @@ def encode_video(
                 for frame in block:
                     rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
                     yuv = converter.reformat(rgb, format=pixel_format, interpolation="BICUBIC")
-                    container.mux(stream.encode(yuv))
+                    with _own_priority():
+                        packets = stream.encode(yuv)
+                    container.mux(packets)
             if stream is not None:
                 container.mux(stream.encode())
         except FFmpegError as error:
             raise ValueError(f"{encoder} does not encode such frames ({error})") from error
     return Part(file.getvalue(), [], add_levels(levels))
+
+
+@contextlib.contextmanager
+def _own_priority() -> Iterator[None]:
+    """Give back the priority that SVT-AV1 takes: run by root, it makes its caller real-time."""
+    if not hasattr(os, "sched_getscheduler"):  # macOS
+        yield
+        return
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, *before)
 
 
 def join_videos(path: Path, parts: Iterable[tuple[float, bytes]]) -> None:
