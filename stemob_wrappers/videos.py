@@ -70,13 +70,14 @@ def read_video(
     count, discarded, problem = 0, 0, ""
     with _opened(path, max_pixels) as (container, stream):
         declared, tolerance = _declared(container, stream)
+        converter = av.video.reformatter.VideoReformatter()
         try:
             for packet in container.demux(stream):
                 if packet.is_corrupt:
                     raise av.error.InvalidDataError(0, "damaged packet", str(path))
                 discarded += packet.is_discard
                 for frame in packet.decode():
-                    yield _upright(path, frame, stream)
+                    yield _upright(path, frame, stream, converter)
                     count += 1
         except av.error.FFmpegError as error:
             problem = f": {error.strerror or error}"
@@ -139,6 +140,7 @@ def read_span(
     """
     found, problem = 0, ""
     with _opened(path, MAX_PIXELS) as (container, stream):
+        converter = av.video.reformatter.VideoReformatter()
         try:
             container.seek(int((start - tolerance) / stream.time_base), stream=stream)
             for frame in container.decode(stream):
@@ -147,7 +149,7 @@ def read_span(
                     continue
                 if found == count or time > start + found / fps + tolerance:
                     break
-                yield _upright(path, frame, stream)
+                yield _upright(path, frame, stream, converter)
                 found += 1
         except av.error.FFmpegError as error:
             problem = f" ({error.strerror or error})"
@@ -193,6 +195,7 @@ def _encode(path: Path, frames: Iterable[Image], fps: float) -> int:
     container_format, codec, pixel_format = ENCODERS[path.suffix.lower()]
     stream: Any = None
     count = 0
+    converter = av.video.reformatter.VideoReformatter()
     with open(path, "wb") as file:
         container = av.open(file, "w", format=container_format)
         with contextlib.ExitStack() as opened:
@@ -210,7 +213,7 @@ def _encode(path: Path, frames: Iterable[Image], fps: float) -> int:
                         f"{(stream.height, stream.width)}"
                     )
                 rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-                encoded = rgb.reformat(format=pixel_format, interpolation="BICUBIC")
+                encoded = converter.reformat(rgb, format=pixel_format, interpolation="BICUBIC")
                 container.mux(stream.encode(encoded))
                 count += 1
             if stream is not None:
@@ -272,8 +275,12 @@ def _declared(container: Any, stream: Any) -> tuple[int, int]:
     return round(length * float(stream.average_rate or 0)), 1
 
 
-def _upright(path: Path, frame: Any, stream: Any) -> Image:
-    """Return the pixels of a frame turned as the file's metadata say."""
+def _upright(path: Path, frame: Any, stream: Any, converter: Any) -> Image:
+    """Return the pixels of a frame turned as the file's metadata say.
+
+    Args:
+        converter: one for all frames of a video, as making one takes longer than decoding a frame.
+    """
     if frame.is_corrupt:
         raise av.error.InvalidDataError(0, "damaged frame", str(path))
     if (frame.width, frame.height) != (stream.width, stream.height):
@@ -281,7 +288,8 @@ def _upright(path: Path, frame: Any, stream: Any) -> Image:
     turns, rest = divmod(frame.rotation, 90)
     if rest or _is_mirrored(frame):
         raise ValueError(f"{path} is to be shown mirrored or askew, which is not supported")
-    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), turns))
+    pixels = converter.reformat(frame, format="rgb24").to_ndarray()
+    return np.ascontiguousarray(np.rot90(pixels, turns))
 
 
 def _is_mirrored(frame: Any) -> bool:

@@ -1,12 +1,14 @@
 """End a process before a system call that changes a file, as a kill or a power cut does.
 
-The process is traced from outside (ptrace), so that all of it is seen: what Python writes, and what
-the libraries do that write HDF5, videos and weights.
+The process is traced from outside (ptrace), in all its threads, so that all of it is seen: what
+Python writes, and what the libraries do that write HDF5, videos and weights.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import errno
 import itertools
 import os
 import platform
@@ -23,8 +25,9 @@ from typing import Any
 
 SUPPORTED = sys.platform.startswith("linux") and platform.machine() == "x86_64"
 _SEIZE, _INTERRUPT, _SYSCALL, _SYSCALL_INFO = 0x4206, 0x4207, 24, 0x420E
-_OPTIONS = 1 | 0x100000  # mark stops at system calls; end the process with the tracer
-_ANY_CHILD = 0x40000000
+# Mark stops at system calls; trace new threads, too; end the process with the tracer.
+_OPTIONS = 1 | 8 | 0x100000
+_ANY, _ANY_CHILD = -1, 0x40000000
 _ENTRY = 1
 _INFO = struct.Struct("=B3xI2Q7Q")  # kind, architecture, two pointers, number and arguments
 # System calls by number (x86-64), with the arguments that say where.
@@ -56,7 +59,12 @@ class Disk:
         self.durable = {inode: self._content(inode) for inode in self.files}
 
     def look(self) -> None:
-        """See what the folder holds now."""
+        """See what the folder holds now; again, if another thread changes it meanwhile."""
+        while True:
+            with contextlib.suppress(FileNotFoundError):
+                return self._look()
+
+    def _look(self) -> None:
         names = {}
         for path in sorted(self.folder.rglob("*")):
             names[str(path.relative_to(self.folder))] = 0
@@ -179,15 +187,15 @@ class _Traced:
         self._ptrace(_INTERRUPT)
 
     def run_to(self, step: int, started: Callable[[], None]) -> None:
-        status = self._wait()
+        thread, status = self._wait()
         started()
         while True:
-            self._ptrace(_SYSCALL, 0, self._signal_of(status))
-            status = self._wait()
-            if not os.WIFSTOPPED(status):
+            self._go_on(thread, status)
+            thread, status = self._wait()
+            if thread == self.pid and not os.WIFSTOPPED(status):
                 return
-            if os.WSTOPSIG(status) == signal.SIGTRAP | 0x80:
-                self._ptrace(_SYSCALL_INFO, _INFO.size, ctypes.addressof(self._info))
+            if os.WIFSTOPPED(status) and os.WSTOPSIG(status) == signal.SIGTRAP | 0x80:
+                self._ptrace(_SYSCALL_INFO, _INFO.size, ctypes.addressof(self._info), thread)
                 kind, _, _, _, number, *arguments = _INFO.unpack(self._info)
                 place = self._changed(number, arguments) if kind == _ENTRY else None
                 if place is None:
@@ -195,8 +203,8 @@ class _Traced:
                 step -= 1
                 if step == 0:
                     os.kill(self.pid, signal.SIGKILL)
-                    while not os.WIFSIGNALED(self._wait()):
-                        pass
+                    while thread != self.pid or not os.WIFSIGNALED(status):
+                        thread, status = self._wait()
                     return
                 if number not in _BY_DESCRIPTOR:
                     self.disk.look()
@@ -232,14 +240,25 @@ class _Traced:
             memory.seek(address)
             return os.fsdecode(memory.read(4096).split(b"\0")[0])
 
-    def _wait(self) -> int:
-        return os.waitpid(self.pid, _ANY_CHILD)[1]
+    def _wait(self) -> tuple[int, int]:
+        """Return which thread has stopped, or ended, and how."""
+        return os.waitpid(_ANY, _ANY_CHILD)
 
-    def _signal_of(self, status: int) -> int:
-        """What is to be delivered: a signal that stopped the process, no stop of the tracing."""
+    def _go_on(self, thread: int, status: int) -> None:
+        """Let a thread that has stopped go on to its next system call."""
+        if not os.WIFSTOPPED(status):
+            return
         stopped_by = os.WSTOPSIG(status)
-        return 0 if stopped_by & 0x80 or status >> 16 else stopped_by
+        # A signal that stopped it is delivered; a stop of the tracing is none.
+        delivered = 0 if stopped_by & 0x80 or status >> 16 else stopped_by
+        try:
+            self._ptrace(_SYSCALL, 0, delivered, thread)
+        except OSError as error:
+            if error.errno != errno.ESRCH:  # it has ended, with its process
+                raise
 
-    def _ptrace(self, request: int, address: int = 0, data: int = 0) -> None:
-        if self._call(request, self.pid, address, data) < 0:
+    def _ptrace(
+        self, request: int, address: int = 0, data: int = 0, thread: int | None = None
+    ) -> None:
+        if self._call(request, thread or self.pid, address, data) < 0:
             raise OSError(ctypes.get_errno(), f"ptrace request {request:#x}")

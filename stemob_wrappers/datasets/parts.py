@@ -26,6 +26,7 @@ with needs("datasets"):
         TimeRemainingColumn,
     )
 
+from stemob_wrappers.datasets.lanes import convert_in_lanes
 from stemob_wrappers.datasets.part import Part, convert_part
 from stemob_wrappers.datasets.plan import DONE, remove
 from stemob_wrappers.datasets.ray import convert_on_cluster
@@ -107,6 +108,7 @@ def convert_items(
     parts = _sound_parts(reader, paths, folder)
     missing = [item for item in items if item.name not in parts]
     summary.resumed = len(items) - len(missing)
+    failures: dict[Item, str] = {}
     started = time.perf_counter()
     with _bar(show) as bar, explained(folder), open(folder / DONE, "a") as done:
         total = sum(reader.count(item) for item in missing) if show else None
@@ -119,7 +121,7 @@ def convert_items(
 
         def finish(item: Item, made: Part | str) -> None:
             if isinstance(made, str):
-                summary.failed.append(made)
+                failures[item] = made
                 return
             parts[item.name] = made
             # In a line of its own, whatever a run that was cut short has left. It needs no wait
@@ -127,17 +129,17 @@ def convert_items(
             done.write(f"\n{json.dumps(asdict(made))}\n")
             done.flush()
 
+        lacking = {item: paths[item] for item in missing}
         if engine != "local" and missing:
-            lacking = {item: paths[item] for item in missing}
             settings = {**worker_settings, "device": stems.pipelines[0].device}
             convert_on_cluster(reader, lacking, workers, settings, finish, advance)
         elif workers in (None, 1) or len(missing) < 2:
-            for item in missing:
-                finish(item, convert_part(reader, item, stems, paths[item], advance))
+            convert_in_lanes(reader, lacking, stems, finish, advance)
         else:
             workers = min(workers or 1, len(missing))
             _convert_in_processes(reader, missing, paths, workers, worker_settings, finish, advance)
     summary.seconds = time.perf_counter() - started
+    summary.failed += [failures[item] for item in items if item in failures]
     summary.notes += [
         note for item in items if item.name in parts for note in parts[item.name].notes
     ]

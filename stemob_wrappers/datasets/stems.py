@@ -103,6 +103,15 @@ class Stems:
         if self.cache is not None:
             self.cache.clear()
 
+    def beside(self) -> Stems:
+        """Return the same pipelines with a memory of its own, for a thread beside this one."""
+        twin = copy.copy(self)
+        twin.cache = copy.copy(self.cache)
+        twin.pipelines = [copy.copy(pipeline) for pipeline in self.pipelines]
+        for pipeline in twin.pipelines:
+            pipeline.cache = twin.cache
+        return twin
+
     @property
     def config(self) -> StemConfig:
         """What decides the frames of draw 0."""

@@ -25,6 +25,10 @@ def wrap_robosuite(
 ) -> WrappedRobosuite:
     """Return a Gymnasium env over what `robosuite.make` made, or over robosuite's GymWrapper.
 
+    Its ``spec`` is None, and so is that of wrappers around it: robosuite does not keep what an env
+    was made with, so that `gym.make` could not make the same one again. Where another process is to
+    make it, pass a function that makes and wraps it, or take ``gym.make("stemob/Lift-v0", …)``.
+
     Args:
         env: robosuite's env, as it is, in robosuite's own wrappers or in its GymWrapper; it is used
             from now on through the env returned alone.

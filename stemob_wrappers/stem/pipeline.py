@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import threading
 import time
 import warnings
 from collections.abc import Sequence
@@ -129,6 +130,7 @@ class StemPipeline:
         # The dtype is no part of the identity, yet what it rounds must not be taken for another's.
         self._key_prefix = f"{CACHE_FORMAT} {self.fingerprint} torch.{self.dtype} ".encode()
         self._lock = self.inverter.lock  # of the statistics and of the count below
+        self._turn = threading.Lock()  # at the network: two calls at once take twice its memory
         self._seen: dict[bytes, int] = {}  # frames by episode: names the draws of "fresh"
 
     def _open(self, **sizes: Any) -> Engine:
@@ -276,9 +278,10 @@ class StemPipeline:
 
     def _invert(self, frames: Any, noise: Any) -> Any:
         self._count_up(misses=len(frames), calls=1)
-        stems = self.inverter(frames, noise)
-        if self.stats.psnr_db is None:
-            self._check_domain(frames, stems, noise)
+        with self._turn:
+            stems = self.inverter(frames, noise)
+            if self.stats.psnr_db is None:
+                self._check_domain(frames, stems, noise)
         return stems
 
     def _check_domain(self, frames: Any, stems: Any, noise: Any) -> None:

@@ -105,6 +105,12 @@ def test_the_way_that_the_refusal_names(seeing):
     np.testing.assert_array_equal(seen["agentview_image"], stem)
 
 
+def test_it_has_no_spec_as_robosuite_keeps_nothing_to_make_it_again_from(blind):
+    env = wrap_robosuite(blind, "agentview", size=SIZE)
+    assert env.spec is None
+    assert StemObservation(env).spec is None
+
+
 def test_many_of_them(blind):
     envs = gym.vector.SyncVectorEnv([lambda: wrap_robosuite(blind, "agentview", size=SIZE)])
     seen, _ = StemVector(envs).reset(seed=0)

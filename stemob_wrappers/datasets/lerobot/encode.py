@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -25,6 +25,7 @@ from stemob_wrappers.extras import needs
 with needs("lerobot"):
     import av
     from av.error import FFmpegError
+    from av.video.reformatter import VideoReformatter
 
 from stemob_wrappers.datasets.lerobot.stats import Levels, add_levels, count_levels
 from stemob_wrappers.pictures import encode_image
@@ -127,6 +128,7 @@ def encode_video(
     os.environ.setdefault("SVT_LOG", "1")  # errors only: the library prints its settings
     encoder, options = ENCODERS[codec]
     levels, file = [], io.BytesIO()
+    converter = VideoReformatter()  # one for all frames: making one takes longer than its work
     stream: Any = None
     with contextlib.closing(av.open(file, "w", format="mp4")) as container:
         try:
@@ -139,13 +141,28 @@ def encode_video(
                 levels.append(count_levels(block))
                 for frame in block:
                     rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-                    yuv = rgb.reformat(format=pixel_format, interpolation="BICUBIC")
-                    container.mux(stream.encode(yuv))
+                    yuv = converter.reformat(rgb, format=pixel_format, interpolation="BICUBIC")
+                    with _own_priority():
+                        packets = stream.encode(yuv)
+                    container.mux(packets)
             if stream is not None:
                 container.mux(stream.encode())
         except FFmpegError as error:
             raise ValueError(f"{encoder} does not encode such frames ({error})") from error
     return Part(file.getvalue(), [], add_levels(levels))
+
+
+@contextlib.contextmanager
+def _own_priority() -> Iterator[None]:
+    """Give back the priority that SVT-AV1 takes: run by root, it makes its caller real-time."""
+    if not hasattr(os, "sched_getscheduler"):  # macOS
+        yield
+        return
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, *before)
 
 
 def join_videos(path: Path, parts: Iterable[tuple[float, bytes]]) -> None:

@@ -51,6 +51,7 @@ class LeRobotOfRobomimic:
 
     part_suffix = ".npz"
     has_shards = False
+    has_lanes = True
 
     @property
     def path(self) -> Path:

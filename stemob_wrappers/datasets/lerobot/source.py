@@ -66,6 +66,7 @@ class LeRobotSource:
 
     part_suffix = ".npz"
     has_shards = False
+    has_lanes = True
 
     @cached_property
     def layout(self) -> Layout:

@@ -68,6 +68,7 @@ class MinariSource:
 
     part_suffix = ".hdf5"
     has_shards = False
+    has_lanes = True
 
     @cached_property
     def metadata(self) -> dict[str, Any]:

@@ -54,6 +54,7 @@ class PicturesSource:
 
     part_suffix = ""
     has_shards = True
+    has_lanes = False  # reading makes warnings errors, those of other threads, too
 
     def items(self) -> list[Item]:
         """A part per image or video and draw.

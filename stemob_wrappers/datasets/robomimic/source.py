@@ -80,6 +80,7 @@ class RobomimicSource:
 
     part_suffix = ".hdf5"
     has_shards = True
+    has_lanes = True
 
     def items(self) -> list[Item]:
         """The demos of the result: those of the source first, then those of the other draws."""
