@@ -75,9 +75,12 @@ def kill_and_resume(source: Path, expected: dict[str, Any], target: Path, kills:
     from multiprocessing import get_context
 
     rng, context, killed, finished = random.Random(0), get_context("fork"), 0, 0
-    for _ in range(kills):
+    parts = target.with_name(f"{target.name}.parts")
+    for kill in range(kills):
         child = context.Process(target=_convert_slowly, args=(source, target))
         child.start()
+        while kill == 0 and child.is_alive() and not list(parts.glob("demo_*")):
+            time.sleep(0.01)  # a busy machine makes no part in the time that others are given
         child.join(timeout=0.05 + 0.6 * rng.random())
         if child.is_alive():
             assert child.pid is not None
@@ -119,7 +122,7 @@ def test_killed_workers_go_with_their_parent(
     command = [sys.executable, "-c", CONVERT, str(source), str(target), two]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
         children: set[int] = set()
-        for _ in range(600):
+        for _ in range(6000):
             time.sleep(0.02)
             children |= children_of(parent.pid)
             if list(tmp_path.glob("stem.hdf5.parts/demo_*")) or parent.poll() is not None:
