@@ -35,6 +35,7 @@ from stemob_wrappers.scene.gl import ensure_gl
 
 TASK, ENV = "Lift", "stemob/Lift-v0"
 BATCH = 256
+STEMS = {"stem": StemConfig(), "canonical": StemConfig(backbone="embedded-canonical")}
 PIXELS = {"features": "pixels", "cells": 12}  # 7 cells are too few to see the cube in
 
 
@@ -98,14 +99,16 @@ def repaired(lift: Path, work: Path) -> dict[str, Path]:
 
 def retrieval(lift: Path, settings: argparse.Namespace) -> Results:
     """Nearest neighbours on raw and on stem frames, by pixels and by layout latents."""
-    stem = StemConfig()
-    stems = settings.work / "lift-stem.hdf5"
-    if not stems.exists():
-        invert_dataset(lift, stems, stem, progress=True)
+    frames: list[tuple[str, Path, StemConfig | None]] = [("raw", lift, None)]
+    for name, stem in STEMS.items():
+        stems = settings.work / f"lift-{name}.hdf5"
+        if not stems.exists():
+            invert_dataset(lift, stems, stem, progress=True)
+        frames.append((name, stems, stem))
     conditions = [
-        trained(f"VINN, {name}, {frames}", vinn, demos, settings, stem=config, **options)
-        for name, options in (("pixels", PIXELS), ("layout", {}))
-        for frames, demos, config in (("raw", lift, None), ("stem", stems, stem))
+        trained(f"VINN, {features}, {name}", vinn, demos, settings, stem=stem, **options)
+        for features, options in (("pixels", PIXELS), ("layout", {}))
+        for name, demos, stem in frames
     ]
     return play(conditions, SUITE, settings)
 

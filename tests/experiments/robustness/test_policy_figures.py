@@ -52,7 +52,9 @@ def test_retrieval_compares_frames_and_features(demos, tmp_path, played):
     ((conditions, suite),) = played
     assert suite == ["lighting", "texture", "colour", "background"]
     assert [condition.name for condition in conditions] == [
-        *("VINN, pixels, raw", "VINN, pixels, stem", "VINN, layout, raw", "VINN, layout, stem")
+        f"VINN, {features}, {frames}"
+        for features in ("pixels", "layout")
+        for frames in ("raw", "stem", "canonical")
     ]
     for condition in conditions:
         learned = condition.load().learned_from  # type: ignore[attr-defined]
@@ -114,4 +116,4 @@ def test_the_whole_in_little(study, tmp_path):
     pytest.importorskip("robosuite")
     sizes = ["--demos", "2", "--epochs", "1", "--seeds", "1", "--episodes", "1"]
     results = policy_figures.main([study, "--work", str(tmp_path), *sizes])
-    assert len(results.records) == (4 if study == "learning" else 20)
+    assert len(results.records) == (4 if study == "learning" else 30)
