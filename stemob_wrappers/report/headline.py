@@ -11,6 +11,7 @@ from stemob_wrappers.report.render import percent, points, span, span_of_points
 from stemob_wrappers.report.statistics import ALL_TASKS
 
 Row = Mapping[str, Any]
+NOMINAL = "the nominal scene"
 
 
 class Headline(NamedTuple):
@@ -75,7 +76,7 @@ def _best(best: Sequence[Row], reference: str, kinds: Mapping[str, Kind]) -> lis
 
 
 def _differences(rows: Sequence[Row], row: Row) -> Iterator[tuple[str, Mapping[str, float]]]:
-    """On all that was changed, then by task, then by cell: the row minus the reference."""
+    """In all, by task, by cell, and where nothing was changed: the row minus the reference."""
     if row["difference"] is None:
         return
     tasks = [other for other in rows if other["condition"] == row["condition"]]
@@ -90,12 +91,15 @@ def _differences(rows: Sequence[Row], row: Row) -> Iterator[tuple[str, Mapping[s
     for cell, found in row["difference"]["cells"].items():
         if cell != CLEAN:
             yield cell, found
+    nominal = row["difference"]["train"]
+    if nominal and nominal["value"] >= 0:  # otherwise it is a cost
+        yield NOMINAL, nominal
 
 
 def _costs(row: Row, kinds: Mapping[str, Kind], reference: str) -> Iterator[str]:
     train = row["difference"] and row["difference"]["train"]
-    if train:
-        yield f"{_points(train)} points in the nominal scene"
+    if train and train["value"] < 0:
+        yield f"{_points(train)} points in {NOMINAL}"
     spent = row["ms_per_step"]
     yield f"{spent['stem']:.1f} ms a step for the stem, beside {spent['policy']:.1f} for the policy"
     training = kinds[row["condition"]].training

@@ -169,6 +169,18 @@ def test_the_first_lines_say_what_was_gained_and_what_it_cost(page, results):
     assert "3.0 ms a step for the stem, beside 2.0 for the policy" in cost[1]
 
 
+@pytest.mark.parametrize("worse", [True, False])
+def test_the_nominal_scene_is_a_cost_only_where_it_is_worse(tmp_path, worse):
+    results = make_results(tmp_path, TASKS[:1], CELLS[:2])
+    for record in results["records"]:
+        if record["cell"] == CELLS[0]:
+            record["successes"] = [(record["condition"] != "stem") == worse] * 10
+    text = Page(write_report(results, tmp_path).read_text()).text
+    where = {name: re.search(f"{name}: (.*)\\.", text) for name in ("Gained", "Cost")}
+    told = [name for name, found in where.items() if found and "the nominal scene" in found[1]]
+    assert told == ["Cost" if worse else "Gained"]
+
+
 def test_level_rows_are_both_named_and_none_is_bold(tmp_path):
     results = make_results(tmp_path, TASKS[:1], CELLS[:2])
     for record in results["records"]:
