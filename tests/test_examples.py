@@ -98,3 +98,11 @@ def test_train_robomimic(run, tmp_path):
     assert "StemEnvWrapper" in printed
     assert '"Horizon": 2' in printed
     assert len(list(tmp_path.rglob("*.pth"))) == 1
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("libero") is not None, reason="tells what to do without LIBERO"
+)
+def test_libero_env_says_what_it_needs(run):
+    with pytest.raises(ImportError, match="in an environment of its own"):
+        run("libero_env", "--task", "libero_object-0")

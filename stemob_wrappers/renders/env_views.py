@@ -14,7 +14,8 @@ with needs("mujoco"):
     import mujoco
 
 from stemob_wrappers.renders.gbuffer import BufferRenderer, Buffers
-from stemob_wrappers.renders.stages.layouts import draw_layout, grip_site, lay_out
+from stemob_wrappers.renders.stages.layouts import draw_layout, lay_out
+from stemob_wrappers.renders.stages.poses import grip_site
 from stemob_wrappers.renders.views import FORMAT, SHADOWED, light_directions, parts, stacked
 from stemob_wrappers.scene.gl import ensure_gl
 from stemob_wrappers.scene.simulation import find_simulation

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stemob_wrappers.renders.stages.poses import GRIP_SITE, bring_to_work, coloured_boxes, stray
+from stemob_wrappers.renders.stages.poses import bring_to_work, coloured_boxes, grip_site, stray
 from stemob_wrappers.renders.stages.stage import move_to
 
 REACH = 0.25  # m from where a reset leaves the hand; farther off, cameras lose sight of it
@@ -85,11 +85,6 @@ def positions(
         ends = [] if site is None else [data.site_xpos[site]]
         points[index] = [*ends, *(data.xpos[body] for body in bodies)]
     return tuple(names), points
-
-
-def grip_site(model: Any) -> int | None:
-    """The site between the fingers of robosuite's arm, by number; None without one."""
-    return next((i for i in range(model.nsite) if model.site(i).name == GRIP_SITE), None)
 
 
 def _stray_nearby(

@@ -14,12 +14,18 @@ with needs("mujoco"):
 from stemob_wrappers.renders.stages.stage import Array, move_to
 from stemob_wrappers.scene.textures import draw_colour
 
-GRIP_SITE = "gripper0_right_grip_site"
+GRIP_SITES = ("gripper0_right_grip_site", "gripper0_grip_site")  # robosuite 1.5, and before
 HELD = 0.3  # share of states in which the object is in the hand
 HEIGHT = 0.2  # m above its object that the hand is at most
 WORKSPACE = 0.4  # m from home; farther off the hand does not reach with the palm down
 IK_STEPS = 40
 IK_DAMPING = 0.05
+
+
+def grip_site(model: mujoco.MjModel) -> int | None:
+    """The site between the fingers of robosuite's arm, by number; None without one."""
+    names = (model.site(index).name for index in range(model.nsite))
+    return next((index for index, name in enumerate(names) if name in GRIP_SITES), None)
 
 
 def bring_to_work(
@@ -31,7 +37,7 @@ def bring_to_work(
     keep it.
     """
     move_to(model, data, home)
-    start = np.array(data.site(GRIP_SITE).xpos)
+    start = np.array(data.site_xpos[grip_site(model)])
     objects = [
         address
         for address in free_objects(model)
@@ -63,7 +69,7 @@ def bring_to_work(
     if held:
         move_to(model, data, solved)
         slip = rng.normal(0.0, 0.004, 3)
-        solved[address : address + 3] = data.site(GRIP_SITE).xpos + slip
+        solved[address : address + 3] = data.site_xpos[grip_site(model)] + slip
     return solved
 
 
@@ -78,7 +84,7 @@ def reach(
 
     Damped least squares on position and rotation together.
     """
-    site = model.site(GRIP_SITE).id
+    site = grip_site(model)
     joints = [j for j in range(model.njnt) if model.jnt(j).name.startswith("robot0_")]
     dofs, places = model.jnt_dofadr[joints], model.jnt_qposadr[joints]
     low, high = model.jnt_range[joints].T
@@ -178,13 +184,13 @@ def stray(
             address = int(joint.qposadr[0])
             qpos[address] = np.clip(home[address] + rng.normal(0.0, scale), low, high)
         move_to(model, data, qpos)
-        if data.site(GRIP_SITE).xpos[2] > 0.84:
+        if data.site_xpos[grip_site(model)][2] > 0.84:
             break
     if len(fingers) == 2:
         opening = fingers[0].range[0] + rng.random() * np.ptp(fingers[0].range)
         qpos[[int(f.qposadr[0]) for f in fingers]] = [opening, -opening]
     if objects and rng.random() < 0.2:
         held = int(objects[int(rng.integers(len(objects)))].qposadr[0])
-        qpos[held : held + 3] = data.site(GRIP_SITE).xpos
+        qpos[held : held + 3] = data.site_xpos[grip_site(model)]
     move_to(model, data, qpos)
     return qpos
