@@ -17,7 +17,11 @@ def train_backbone(
     out: Annotated[Path, typer.Option(help="Folder for the backbone.")],
     env: Annotated[str | None, typer.Option(help="Id of a MuJoCo env to train on.")] = None,
     camera: Annotated[
-        list[str] | None, typer.Option(help="Camera of the env; give it again for more.")
+        list[str] | None,
+        typer.Option(
+            help="Camera of the env, its own if left out. Name each that a policy sees: frames of "
+            "one that was not rendered come out as nonsense."
+        ),
     ] = None,
     frames: Annotated[
         Path | None, typer.Option(help="Folder of recorded images to train on, without a model.")

@@ -93,6 +93,8 @@ def make_backbone(
         images = LookSource(views)
         counts = images.source.counts
         data = f"{sum(counts)} views of {len(counts)} rendered MuJoCo scenes, painted and lit"
+        if env_id is not None:
+            data += f", of {env_id} through {' and '.join(cameras) or 'its own camera'}"
         train(Batches([views], config), run, config, workers=workers)
     target = run / config.targets[0]
     if denoiser_steps:

@@ -69,8 +69,10 @@ def test_a_users_env_gives_a_plain_backbone(
     where = {"views": tmp_path / "views", "num_scenes": 1, "denoiser_steps": 0}
     out = make_backbone(tmp_path / "mine", TINY, env_id="HalfCheetah-v5", **where)
     assert len(list((tmp_path / "views").iterdir())) == 1
+    card = (out / "README.md").read_text()
+    assert "of HalfCheetah-v5 through its own camera" in " ".join(card.split())
     # The env may be any of those that the shipped backbone never saw.
-    assert "Never trained on: the `dev` and `test`" in (out / "README.md").read_text()
+    assert "Never trained on: the `dev` and `test`" in card
     assert "plain" not in json.loads((out / "model_index.json").read_text())
     assert stems_of(out).shape == FRAMES.shape
 
