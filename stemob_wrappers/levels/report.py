@@ -166,7 +166,13 @@ def write_grid(study: Study, frames: NDArray[np.uint8], path: Path) -> None:
     policy, method = study.noises[0], study.methods[0]
     configs = [c for c in study.configs if c.noise == policy and c.method == method]
     columns = [looks, *(StemPipeline(config, cache=False)(looks) for config in configs)]
-    labels = ["raw", *(f"{config.inversion_steps} steps" for config in configs)]
+    labels = ["raw"]
+    for config in configs:
+        name, steps = Path(config.backbone).name, config.inversion_steps
+        if len(study.backbones) == 1:
+            labels.append(f"{steps} steps")
+        else:
+            labels.append(name if len(study.steps) == 1 else f"{steps}: {name}")
     rows = [[column[look] for column in columns] for look in range(len(looks))]
     names = ["as it is", *(f"look {look}" for look in range(1, len(looks)))]
     write_image(path, grid(rows, names, labels))

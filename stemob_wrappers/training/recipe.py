@@ -139,7 +139,8 @@ def _train_denoiser(
 
 def _held_out(size: int, env_id: str | None, cameras: Sequence[str]) -> NDArray[np.uint8]:
     """Frames to measure on: the env differently seen, or without one tasks never trained on."""
-    folder = default_scenes_dir() / "held-out" / (env_id or "all").replace("/", "-") / str(size)
+    name = "-".join([env_id or "all", *cameras]).replace("/", "-")
+    folder = default_scenes_dir() / "held-out" / name / str(size)
     if env_id is None:
         return held_out_frames(folder, size)
     plans = plan_env_scenes(

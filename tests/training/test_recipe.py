@@ -19,6 +19,7 @@ from stemob_wrappers.training.relit import RelitConfig
 
 FRAMES = np.zeros((2, 32, 32, 3), np.uint8)
 TINY = RelitConfig(steps=2, batch_size=4)
+HELD_OUT = recipe._held_out  # as it is outside these tests
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +61,14 @@ def test_views_give_a_canonical_backbone_for_every_method(views: Path, tmp_path:
     for folder in (out, out / "plain"):
         for method in ("ddpm", "ddim"):
             assert stems_of(folder, method).shape == FRAMES.shape
+
+
+def test_an_env_is_held_out_through_each_camera_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipe, "default_scenes_dir", lambda: tmp_path)
+    for cameras in ((), ("track",)):
+        assert HELD_OUT(16, "HalfCheetah-v5", cameras).shape[2:] == (16, 16, 3)
 
 
 def test_a_users_env_gives_a_plain_backbone(
