@@ -55,7 +55,7 @@ class Study:
 
 DEMOS = {"Lift": 150, "Stack": 350, "Door": 150}
 EPOCHS = {"Lift": 20, "Stack": 24, "Door": 20}
-AUGMENTED_EPOCHS = {"Lift": 20, "Stack": 8, "Door": 20}  # Stack's have as many steps as EPOCHS
+AUGMENTED_EPOCHS = {"Lift": 20, "Stack": 8, "Door": 10}  # Stack's have as many steps as EPOCHS
 SCREEN = Study("robustness-screen", {"Lift": 1}, DEMOS, EPOCHS, AUGMENTED_EPOCHS, 12, "dev")
 FULL = Study("robustness", {"Lift": 3, "Stack": 2}, DEMOS, EPOCHS, AUGMENTED_EPOCHS, 20, "test")
 MINIATURE = Study(
