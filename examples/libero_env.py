@@ -78,6 +78,8 @@ class LiberoEnv(gym.Env[Any, np.ndarray]):
         np.random.seed(self.np_random.integers(2**31))  # noqa: NPY002
         states = self._simulator.reset()
         np.random.set_state(kept)  # noqa: NPY002
+        gripper = self._simulator.robots[0].gripper
+        gripper.current_action = np.zeros(gripper.dof)  # which robosuite 1.4 keeps over a reset
         self._steps = 0
         return self._observe(states), {}
 
