@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import gymnasium as gym
@@ -64,7 +65,7 @@ class WrappedRobosuite(gym.Env[Any, np.ndarray]):
     robosuite ended the episode otherwise. ``info``: robosuite's, and ``{"success": bool}``.
 
     ``reset(seed=s)`` decides the episode, as robosuite draws it from the env's own generator; the
-    global one is left alone.
+    global one is left alone, or, with robosuite 1.4, as it was.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"]}  # noqa: RUF012
@@ -117,12 +118,18 @@ class WrappedRobosuite(gym.Env[Any, np.ndarray]):
     ) -> tuple[Observation, dict[str, Any]]:
         """Start an episode; `seed` decides all of it, None goes on with the env's own stream."""
         super().reset(seed=seed)
-        if seed is not None:
+        own = getattr(self._robosuite, "rng", None)
+        if own is not None and seed is not None:
             # In place: robosuite's placement samplers hold on to this very generator.
-            self._robosuite.rng.bit_generator.state = self.np_random.bit_generator.state
+            own.bit_generator.state = self.np_random.bit_generator.state
         choose_object(self._robosuite)
         self._make_current()
-        states = self._simulator.reset()
+        if own is not None:
+            states = self._simulator.reset()
+        else:
+            with _global_draws(int(self.np_random.integers(2**31))):
+                states = self._simulator.reset()
+            _open_grippers(self._robosuite)
         return self._observe(states), {"success": bool(self._robosuite._check_success())}
 
     def step(self, action: np.ndarray) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -184,6 +191,25 @@ class WrappedRobosuite(gym.Env[Any, np.ndarray]):
         if rendered is None:
             return self._renderer.frame(self.model, self.data, camera)
         return rendered[::-1].copy() if _upside_down() else rendered
+
+
+@contextmanager
+def _global_draws(seed: int) -> Iterator[None]:
+    """robosuite before 1.5 draws from NumPy's global generator: seed it, and give it back."""
+    kept = np.random.get_state()  # noqa: NPY002
+    np.random.seed(seed)  # noqa: NPY002
+    try:
+        yield
+    finally:
+        np.random.set_state(kept)  # noqa: NPY002
+
+
+def _open_grippers(robosuite: Any) -> None:
+    """Robosuite before 1.5 keeps over a reset how far its grippers were told to close."""
+    for robot in robosuite.robots:
+        grippers = robot.gripper.values() if isinstance(robot.gripper, dict) else [robot.gripper]
+        for gripper in grippers:
+            gripper.current_action = np.zeros(gripper.dof)
 
 
 def _beneath(env: Any) -> Any:

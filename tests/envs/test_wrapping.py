@@ -10,6 +10,7 @@ from gymnasium.utils.env_checker import check_env
 
 import stemob_wrappers
 from stemob_wrappers import StemObservation, wrap_robosuite
+from stemob_wrappers.envs.wrapping import _global_draws, _open_grippers
 from stemob_wrappers.perturb.scene import ScenePerturbation
 from stemob_wrappers.vector import StemObservation as StemVector
 
@@ -76,6 +77,24 @@ def test_a_seed_decides_the_episode_and_leaves_the_global_generator_alone(blind)
     assert not np.array_equal(first[0]["cube_pos"], other[0]["cube_pos"])
     for one, two in zip(first, again, strict=True):
         np.testing.assert_array_equal(one["agentview_image"], two["agentview_image"])
+
+
+def test_what_robosuite_1_4_draws_globally_is_decided_by_the_seed_and_given_back():
+    np.random.seed(7)  # noqa: NPY002
+    expected = np.random.get_state(legacy=False)  # noqa: NPY002
+    drawn = []
+    for seed in (1, 1, 2):
+        with _global_draws(seed):
+            drawn.append(np.random.rand())  # noqa: NPY002
+    assert drawn[0] == drawn[1] != drawn[2]
+    np.testing.assert_equal(np.random.get_state(legacy=False), expected)  # noqa: NPY002
+
+
+def test_grippers_forget_the_episode_before(blind):
+    gripper = blind.robots[0].gripper["right"]
+    gripper.current_action = np.ones(gripper.dof)
+    _open_grippers(blind)
+    assert not gripper.current_action.any()
 
 
 def test_the_horizon_truncates(blind):
