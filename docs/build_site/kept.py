@@ -14,7 +14,7 @@ import numpy as np
 DOCS = Path(__file__).parents[1]
 RESULTS = DOCS.parent / "benchmarks" / "results" / "robustness.json"
 SHOWN = {  # condition: what the picture calls it, colour
-    "raw": ("raw frames", "#9aa5b1"),
+    "raw": ("raw frames", "#7f8b98"),
     "random_conv": ("random convolutions", "#c58b3b"),
     "augmented": ("augmented copies", "#5d6b7a"),
     "embedded-canonical of augmented": ("stem of those copies", "#2660a4"),
