@@ -41,7 +41,7 @@ def main() -> None:
         nominal = [100 * row["cells"]["clean"]["rate"] for row in found]
         axes.scatter(x, nominal, marker="_", s=220, color="#b3261e", zorder=3)
         for at, value in zip(x, 100 * gen[0], strict=True):
-            axes.annotate(f"{value:.0f}", (at, 2), ha="center", color="white", fontsize=9)
+            axes.annotate(f"{int(value + 0.5)}", (at, 2), ha="center", color="white", fontsize=9)
     axes.scatter([], [], marker="_", s=220, color="#b3261e", label="nominal scene")
     names = [task.partition("/")[2].removesuffix("-v0") for task in tasks]
     told = [
