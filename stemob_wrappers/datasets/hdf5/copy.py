@@ -85,7 +85,8 @@ def create_like(
     links = h5py.h5p.create(h5py.h5p.LINK_CREATE)
     links.set_create_intermediate_group(True)
     plain = is_plain(source)
-    space, properties = h5py.h5s.create_simple(shape), None
+    space = h5py.h5s.create_simple(shape)
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     if plain:
         space, properties = source.id.get_space(), source.id.get_create_plist()
         if shape != source.shape:
@@ -95,6 +96,7 @@ def create_like(
             )
             if source.chunks is not None:
                 properties.set_chunk(chunks_of(source, shape))
+    properties.set_obj_track_times(False)  # or the bytes would depend on the second
     made = h5py.h5d.create(
         target.id, name.encode(), source.id.get_type(), space, dcpl=properties, lcpl=links
     )
@@ -123,6 +125,7 @@ def create_group_like(source: h5py.Group, target: h5py.Group, name: str) -> h5py
     properties = h5py.h5p.create(h5py.h5p.GROUP_CREATE)
     properties.set_link_creation_order(theirs.get_link_creation_order())
     properties.set_attr_creation_order(theirs.get_attr_creation_order())
+    properties.set_obj_track_times(False)
     return h5py.Group(h5py.h5g.create(target.id, name.encode(), gcpl=properties))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,16 @@ def test_all_but_the_images_is_carried_over_bit_for_bit(source: Path, converted:
             assert after[name] == before[name], name
     for name in ("/data/demo_0/obs/depth_image", "/data/demo_0/elsewhere", "/mask/train"):
         assert name in after
+
+
+def test_the_bytes_do_not_depend_on_when_they_are_written(
+    source: Path, converted: Path, tmp_path: Path
+) -> None:
+    # HDF5 would note the second; `converted` may have been made in this one.
+    time.sleep(max(0.0, converted.stat().st_mtime + 1.1 - time.time()))
+    again = tmp_path / "stem.hdf5"
+    invert_dataset(source, again, CONFIG)
+    assert again.read_bytes() == converted.read_bytes()
 
 
 def test_compressed_data_is_copied_as_raw_chunks(source: Path, converted: Path) -> None:
