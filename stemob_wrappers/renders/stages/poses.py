@@ -28,6 +28,20 @@ def grip_site(model: mujoco.MjModel) -> int | None:
     return next((index for index, name in enumerate(names) if name in GRIP_SITES), None)
 
 
+def hand_position(model: mujoco.MjModel, data: mujoco.MjData) -> Array:
+    """Where the hand of robosuite's arm is now, in m; a copy.
+
+    Raises:
+        ValueError: the model has no such arm.
+    """
+    site = grip_site(model)
+    if site is None:
+        raise ValueError(
+            f"need a model with a site of {', '.join(GRIP_SITES)}; it has none of them"
+        )
+    return np.array(data.site_xpos[site])
+
+
 def bring_to_work(
     model: mujoco.MjModel, data: mujoco.MjData, home: Array, rng: np.random.Generator
 ) -> Array | None:
@@ -37,7 +51,7 @@ def bring_to_work(
     keep it.
     """
     move_to(model, data, home)
-    start = np.array(data.site_xpos[grip_site(model)])
+    start = hand_position(model, data)
     objects = [
         address
         for address in free_objects(model)
@@ -69,7 +83,7 @@ def bring_to_work(
     if held:
         move_to(model, data, solved)
         slip = rng.normal(0.0, 0.004, 3)
-        solved[address : address + 3] = data.site_xpos[grip_site(model)] + slip
+        solved[address : address + 3] = hand_position(model, data) + slip
     return solved
 
 
@@ -184,13 +198,13 @@ def stray(
             address = int(joint.qposadr[0])
             qpos[address] = np.clip(home[address] + rng.normal(0.0, scale), low, high)
         move_to(model, data, qpos)
-        if data.site_xpos[grip_site(model)][2] > 0.84:
+        if hand_position(model, data)[2] > 0.84:
             break
     if len(fingers) == 2:
         opening = fingers[0].range[0] + rng.random() * np.ptp(fingers[0].range)
         qpos[[int(f.qposadr[0]) for f in fingers]] = [opening, -opening]
     if objects and rng.random() < 0.2:
         held = int(objects[int(rng.integers(len(objects)))].qposadr[0])
-        qpos[held : held + 3] = data.site_xpos[grip_site(model)]
+        qpos[held : held + 3] = hand_position(model, data)
     move_to(model, data, qpos)
     return qpos

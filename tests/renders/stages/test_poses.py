@@ -16,6 +16,7 @@ from stemob_wrappers.renders.stages.poses import (
     coloured_boxes,
     free_objects,
     grip_site,
+    hand_position,
     reach,
 )
 from stemob_wrappers.renders.stages.stage import move_to
@@ -38,6 +39,8 @@ def test_the_hand_is_found_in_models_of_either_robosuite():
         )
 
     assert [grip_site(model(name)) for name in (*GRIP_SITES, "none")] == [1, 1, None]
+    with pytest.raises(ValueError, match="none of them"):
+        hand_position(model("none"), mujoco.MjData(model("none")))
 
 
 def test_the_hand_is_at_the_cube_or_holds_it_palm_down(lift):
