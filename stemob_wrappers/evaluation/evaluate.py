@@ -68,7 +68,8 @@ def evaluate(
     each cell, which decides the task's randomness and the perturbation. Every sub-env has a fixed
     list of episodes. Each finished cell is written to ``out`` at once: the same call goes on where
     one was stopped, and its results differ in nothing but timings and provenance from those of a
-    run that was not. A policy whose code, or what it loads, has changed since is played again.
+    run that was not. With more episodes, the missing ones alone are played. A policy whose code, or
+    what it loads, has changed since is played again.
 
     A policy that tells what it learned from (its ``learned_from``, as those of ``experiments`` and
     models of Stable-Baselines3 saved under `StemVecEnv` have it) is tested on the same frames, or,

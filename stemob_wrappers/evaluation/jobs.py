@@ -88,7 +88,7 @@ class Runner:
             if condition.task in (None, task)
         ]
         missing = [job for job in jobs if self._finished(*job) is None]
-        done = len(self.seeds) * (len(jobs) - len(missing))
+        done = sum(len(played[0].seeds) for job in jobs if (played := self._played(*job)))
         self.bar.update(self._line, total=len(self.seeds) * len(jobs), completed=done)
         for task in tasks:
             if any(job[0] == task for job in missing):
@@ -146,10 +146,12 @@ class Runner:
         try:
             policy = condition.load()
             self._check_unchanged(condition)
+            before = self._played(task, cell, condition)
+            seeds = self.seeds[len(before[0].seeds) if before else 0 :]
             episodes = play(
                 venv,
                 policy,
-                self.seeds,
+                seeds,
                 stem=condition.stem,
                 keys=keys_for(policy, venv.single_observation_space),
                 device=self.device,
@@ -167,14 +169,17 @@ class Runner:
             training_seed=condition.training_seed,
             task=task,
             cell=cell,
-            seeds=self.seeds,
+            seeds=seeds,
             successes=episodes.successes,
             lengths=episodes.lengths,
             returns=episodes.returns,
             ms_per_step=episodes.ms_per_step,
         )
+        seconds = episodes.seconds
+        if before is not None:
+            record, seconds = before[0].followed_by(record), before[1] + seconds
         settings = self._settings(task, cell, condition)
-        self._files.write(self._file(task, cell, condition), record, settings, episodes.seconds)
+        self._files.write(self._file(task, cell, condition), record, settings, seconds)
 
     def _check_unchanged(self, condition: Condition) -> None:
         """The cell goes into a file of what the policy was when the evaluation began."""
@@ -211,7 +216,17 @@ class Runner:
         return self.folder / "frames" / short_name(task) / f"{cell}-{digest_of(settings)}"
 
     def _finished(self, task: str, cell: str, condition: Condition) -> tuple[Record, float] | None:
-        return self._files.read(self._file(task, cell, condition))
+        """The record of all episodes, and the seconds that they took."""
+        played = self._played(task, cell, condition)
+        return played if played and len(played[0].seeds) == len(self.seeds) else None
+
+    def _played(self, task: str, cell: str, condition: Condition) -> tuple[Record, float] | None:
+        """The same of as many of the episodes as have been played, by this run or others."""
+        played = self._files.read(self._file(task, cell, condition))
+        if played is None:
+            return None
+        record = played[0].first(len(self.seeds))
+        return record, played[1] * len(record.seeds) / len(played[0].seeds)
 
     def _file(self, task: str, cell: str, condition: Condition) -> Path:
         return self._files.path(condition.name, task, cell, self._settings(task, cell, condition))
@@ -230,7 +245,7 @@ class Runner:
             "task": task,
             "cell": cell,
             "split": self.split,
-            "seeds": self.seeds,
+            "first_seed": self.seeds[0],  # of how many is no matter: more begin with the same ones
             "num_envs": self.num_envs,
             "chunk": self.chunk,
             "env_kwargs": self.env_kwargs[task],

@@ -17,6 +17,7 @@ from stemob_wrappers.report.pairing import CLEAN, FORMAT, current_format
 from stemob_wrappers.work import digest, whole_file, write_text
 
 RESULTS_JSON, RESULTS_CSV = "results.json", "results.csv"
+_BY_EPISODE = ("seeds", "successes", "lengths", "returns")
 _LONGEST = 60  # characters of a name in a path; file systems take 255
 
 
@@ -46,6 +47,25 @@ class Record:
     def success_rate(self) -> float:
         """Share of the episodes that succeeded, in [0, 1]."""
         return sum(self.successes) / len(self.successes)
+
+    def first(self, count: int) -> Record:
+        """The record of its first ``count`` episodes alone; times stay those of all."""
+        return self._with({name: getattr(self, name)[:count] for name in _BY_EPISODE})
+
+    def followed_by(self, more: Record) -> Record:
+        """The record of these episodes and of ``more``, which were played after them."""
+        joined = self._with(
+            {name: getattr(self, name) + getattr(more, name) for name in _BY_EPISODE}
+        )
+        share = sum(self.lengths) / sum(joined.lengths)
+        times = {
+            part: share * time + (1 - share) * more.ms_per_step[part]
+            for part, time in self.ms_per_step.items()
+        }
+        return dataclasses.replace(joined, ms_per_step=times)
+
+    def _with(self, lists: dict[str, list[Any]]) -> Record:
+        return dataclasses.replace(self, **lists)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from stemob_wrappers import StemConfig
 from stemob_wrappers.cli.app import app
-from stemob_wrappers.evaluation import Condition, Record, Results, evaluate, rollouts
+from stemob_wrappers.evaluation import Condition, Record, Results, evaluate, jobs, rollouts
 from stemob_wrappers.evaluation.cells import choose_cells, make_env
 from stemob_wrappers.perturb.suites import Cell
 from stemob_wrappers.report.page import write_report
@@ -164,6 +164,22 @@ def test_other_settings_do_not_take_or_harm_finished_cells(results, tmp_path):
         == (of_condition(results, "guess")["clean"])
     )
     assert all(path.read_bytes() == content for path, content in before.items())
+
+
+def test_more_episodes_play_those_that_are_missing_alone(results, tmp_path, monkeypatch):
+    fewer = run(CONDITIONS, tmp_path, episodes=SETTINGS["episodes"] - 1)
+    played: list[int] = []
+    real = jobs.play
+    monkeypatch.setattr(
+        jobs, "play", lambda *args, **kw: played.append(len(args[2])) or real(*args, **kw)
+    )
+    more = run(CONDITIONS, tmp_path)
+    assert set(played) == {1}
+    assert without_timings(more.content) == without_timings(results.content)
+    played.clear()
+    again = run(CONDITIONS, tmp_path, episodes=SETTINGS["episodes"] - 1)
+    assert not played
+    assert without_timings(again.content) == without_timings(fewer.content)
 
 
 POLICY = """
