@@ -2,7 +2,10 @@
 
 python examples/train_sb3.py --steps 100000
 python examples/train_sb3.py --env HalfCheetah-v5 --render-size 84
-python examples/train_sb3.py --env InvertedPendulum-v5 --render-size 84 --backbone raw
+python examples/train_sb3.py --env InvertedPendulum-v5 --render-size 84 --subprocesses 0 \
+    --backbone embedded-canonical --save runs/stem.zip
+
+`stemob evaluate --policy PPO:runs/stem.zip` plays what was saved, on frames as it learned from.
 """
 
 import argparse
@@ -27,14 +30,15 @@ class Settings:
     render_size: int = field(
         default=0, metadata={"help": "observe frames rendered at this size: for envs without"}
     )
-    num_envs: int = field(default=4, metadata={"help": "envs that run at once"})
+    num_envs: int = field(default=8, metadata={"help": "envs that run at once"})
     subprocesses: int = field(default=1, metadata={"help": "1: a process each, 0: all in this one"})
     backbone: str = field(default="embedded", metadata={"help": "of the stem; raw: without one"})
-    inversion_steps: int = field(default=15, metadata={"help": "of 50; 0 only encodes and decodes"})
+    inversion_steps: int = field(default=5, metadata={"help": "of 50; 0 only encodes and decodes"})
     frame_stack: int = field(default=3, metadata={"help": "frames that the policy sees at once"})
     steps: int = field(default=100_000, metadata={"help": "env steps to train for"})
     rollout: int = field(default=128, metadata={"help": "steps of each env between two updates"})
-    epochs: int = field(default=4, metadata={"help": "passes over each rollout"})
+    epochs: int = field(default=6, metadata={"help": "passes over each rollout"})
+    learning_rate: float = field(default=5e-4, metadata={"help": "of Adam"})
     eval_episodes: int = field(default=4, metadata={"help": "episodes to judge the result on"})
     save: str = field(default="", metadata={"help": "where to save the policy"})
     seed: int = field(default=0, metadata={"help": "of envs, noise and policy"})
@@ -48,8 +52,9 @@ def main(settings: Settings) -> None:
         "MultiInputPolicy" if several else "CnnPolicy",
         venv,
         n_steps=settings.rollout,
-        batch_size=settings.rollout * settings.num_envs // 2,
+        batch_size=max(2, settings.rollout * settings.num_envs // 4),
         n_epochs=settings.epochs,
+        learning_rate=settings.learning_rate,
         seed=settings.seed,
         device=settings.device,
         verbose=1,

@@ -53,9 +53,10 @@ class Study:
     apart: bool = False
 
 
-DEMOS = {"Lift": 150, "Stack": 350, "Door": 150}
-EPOCHS = {"Lift": 20, "Stack": 24, "Door": 20}
-AUGMENTED_EPOCHS = {"Lift": 20, "Stack": 8, "Door": 10}  # Stack's have as many steps as EPOCHS
+DEMOS = {"Lift": 150, "Stack": 350, "Door": 150, "PickPlaceCan": 200}
+EPOCHS = {"Lift": 20, "Stack": 24, "Door": 20, "PickPlaceCan": 24}
+AUGMENTED_EPOCHS = {"Lift": 20, "Stack": 8, "Door": 10, "PickPlaceCan": 8}
+"""Of Stack and PickPlaceCan as many steps as EPOCHS."""
 SCREEN = Study("robustness-screen", {"Lift": 1}, DEMOS, EPOCHS, AUGMENTED_EPOCHS, 12, "dev")
 FULL = Study("robustness", {"Lift": 3, "Stack": 2}, DEMOS, EPOCHS, AUGMENTED_EPOCHS, 20, "test")
 MINIATURE = Study(
