@@ -3,6 +3,7 @@
 python examples/train_sb3.py --steps 100000
 python examples/train_sb3.py --env HalfCheetah-v5 --render-size 84
 python examples/train_sb3.py --env InvertedPendulum-v5 --render-size 84 --subprocesses 0 \
+    --env-kwargs '{"xml_file": "./examples/pendulum_room.xml"}' \
     --backbone embedded-canonical --save runs/stem.zip
 
 `stemob evaluate --policy PPO:runs/stem.zip` plays what was saved, on frames as it learned from.
@@ -10,14 +11,22 @@ python examples/train_sb3.py --env InvertedPendulum-v5 --render-size 84 --subpro
 
 import argparse
 import dataclasses
+import json
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import gymnasium as gym
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
-from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecFrameStack
+from stable_baselines3.common.vec_env import (
+    DummyVecEnv,
+    SubprocVecEnv,
+    VecEnv,
+    VecFrameStack,
+    VecNormalize,
+)
 
 import stemob_wrappers  # noqa: F401 (registers stemob/…)
 from stemob_wrappers.wrappers.rendering import make_rendered
@@ -27,6 +36,7 @@ from stemob_wrappers.wrappers.sb3 import StemVecEnv
 @dataclass
 class Settings:
     env: str = field(default="stemob/Lift-v0", metadata={"help": "a registered env"})
+    env_kwargs: str = field(default="{}", metadata={"help": "arguments of the env, as JSON"})
     render_size: int = field(
         default=0, metadata={"help": "observe frames rendered at this size: for envs without"}
     )
@@ -37,8 +47,8 @@ class Settings:
     frame_stack: int = field(default=3, metadata={"help": "frames that the policy sees at once"})
     steps: int = field(default=100_000, metadata={"help": "env steps to train for"})
     rollout: int = field(default=128, metadata={"help": "steps of each env between two updates"})
-    epochs: int = field(default=6, metadata={"help": "passes over each rollout"})
-    learning_rate: float = field(default=5e-4, metadata={"help": "of Adam"})
+    epochs: int = field(default=8, metadata={"help": "passes over each rollout"})
+    learning_rate: float = field(default=5e-4, metadata={"help": "of Adam, falling to 0"})
     eval_episodes: int = field(default=4, metadata={"help": "episodes to judge the result on"})
     save: str = field(default="", metadata={"help": "where to save the policy"})
     seed: int = field(default=0, metadata={"help": "of envs, noise and policy"})
@@ -46,7 +56,8 @@ class Settings:
 
 
 def main(settings: Settings) -> None:
-    venv = make_envs(settings, settings.num_envs, settings.seed)
+    # Rewards are scaled for the training alone: returns of 100 would drown the policy's gradient.
+    venv = VecNormalize(make_envs(settings, settings.num_envs, settings.seed), norm_obs=False)
     several = isinstance(venv.observation_space, gym.spaces.Dict)
     model = PPO(
         "MultiInputPolicy" if several else "CnnPolicy",
@@ -54,7 +65,7 @@ def main(settings: Settings) -> None:
         n_steps=settings.rollout,
         batch_size=max(2, settings.rollout * settings.num_envs // 4),
         n_epochs=settings.epochs,
-        learning_rate=settings.learning_rate,
+        learning_rate=lambda left: left * settings.learning_rate,
         seed=settings.seed,
         device=settings.device,
         verbose=1,
@@ -73,7 +84,7 @@ def main(settings: Settings) -> None:
 
 def make_envs(settings: Settings, num_envs: int, seed: int) -> VecEnv:
     venv = make_vec_env(
-        partial(make_one, settings.env, settings.render_size),
+        partial(make_one, settings.env, settings.render_size, json.loads(settings.env_kwargs)),
         num_envs,
         seed=seed,
         vec_env_cls=SubprocVecEnv if settings.subprocesses and num_envs > 1 else DummyVecEnv,
@@ -89,11 +100,11 @@ def make_envs(settings: Settings, num_envs: int, seed: int) -> VecEnv:
     return VecFrameStack(venv, settings.frame_stack)
 
 
-def make_one(env: str, render_size: int) -> gym.Env:
+def make_one(env: str, render_size: int, env_kwargs: dict[str, Any]) -> gym.Env:
     if render_size:
-        return make_rendered(env, size=render_size)
+        return make_rendered(env, size=render_size, **env_kwargs)
     dense = {"reward_shaping": True} if env.startswith("stemob/") else {}
-    return gym.make(env, **dense)
+    return gym.make(env, **(dense | env_kwargs))
 
 
 def parse() -> Settings:

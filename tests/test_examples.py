@@ -1,12 +1,17 @@
 """Every example runs, on little input."""
 
 import importlib.util
+import json
 import runpy
 import sys
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
+
+from stemob_wrappers.perturb.suites import Cell
+from stemob_wrappers.wrappers.rendering import make_rendered
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 needs_robosuite = pytest.mark.skipif(
@@ -68,6 +73,24 @@ def test_train_sb3_on_rendered_frames(run, tmp_path):
     assert saved.exists()
     raw = run("train_sb3", *TINY, *env, "--num-envs", 1, "--backbone", "raw", "--eval-episodes", 1)
     assert "return over 1 episodes: -" in raw
+
+
+ROOM = json.dumps({"xml_file": str(EXAMPLES / "pendulum_room.xml")})
+
+
+def test_train_sb3_in_the_room(run):
+    env = ("--env", "InvertedPendulum-v5", "--env-kwargs", ROOM, "--render-size", 36)
+    printed = run("train_sb3", *TINY, *env, "--num-envs", 2, "--subprocesses", 0)
+    assert "return over 4 episodes: " in printed
+
+
+@pytest.mark.parametrize("group", ["lighting", "texture", "colour", "background"])
+def test_the_room_has_what_perturbations_change(group):
+    env = make_rendered("InvertedPendulum-v5", size=36, **json.loads(ROOM))
+    nominal, _ = env.reset(seed=0)
+    perturbed, _ = Cell(group, 4).wrap(env, seed=0).reset(seed=0)
+    assert np.abs(perturbed.astype(int) - nominal).mean() > 5
+    env.close()
 
 
 TINY = ("--steps", 8, "--rollout", 4, "--epochs", 1, "--device", "cpu")
