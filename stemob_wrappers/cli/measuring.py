@@ -11,7 +11,15 @@ from stemob_wrappers.extras import needs
 with needs("cli"):
     import typer
 
-from stemob_wrappers.cli.options import HELP, NAMES, Device, integers, json_object, stem_options
+from stemob_wrappers.cli.options import (
+    HELP,
+    NAMES,
+    Device,
+    EnvKwargs,
+    integers,
+    json_object,
+    stem_options,
+)
 from stemob_wrappers.config import Method, NoisePolicy, StemConfig
 
 
@@ -120,9 +128,7 @@ def evaluate(
     chunk: Annotated[
         int, typer.Option(min=1, help="Actions that policies give, and an env runs, at once.")
     ] = 1,
-    env_kwargs: Annotated[
-        str, typer.Option(help="Arguments of the env, as JSON: '{\"size\": 84}'.")
-    ] = "{}",
+    env_kwargs: EnvKwargs = "{}",
     success_return: Annotated[
         float | None, typer.Option(help="Return that is a success, if the env tells none.")
     ] = None,

@@ -153,5 +153,6 @@ Device = Annotated[
     str | None,
     typer.Option(callback=_check_device, help="Where the networks run: cpu, cuda, cuda:1, …"),
 ]
+EnvKwargs = Annotated[str, typer.Option(help="Arguments of the env, as JSON: '{\"size\": 84}'.")]
 Overwrite = Annotated[bool, typer.Option(help="Replace a target that is there.")]
 Positive = typer.Option(min=1)

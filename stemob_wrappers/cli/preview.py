@@ -41,6 +41,7 @@ def preview(
     *,
     size: int | None = None,
     camera: str | None = None,
+    env_kwargs: Mapping[str, Any] | None = None,
     seed: int = 0,
     split: Split = "test",
 ) -> tuple[Path, Path, Path]:
@@ -53,6 +54,7 @@ def preview(
         config: of the stem frames beside the raw ones.
         size: height and width of the frames, as in `make_images`; None is 84.
         camera: whose picture; None is the env's default.
+        env_kwargs: further arguments of `gymnasium.make`, which go before size and camera.
         seed: of the resets: every cell shows the same state.
         split: the textures and seeds to draw from.
 
@@ -67,7 +69,7 @@ def preview(
     """
     suite(suite_name)
     pipeline = StemPipeline(config or StemConfig())
-    env = make_images(env_id, size, camera)
+    env = make_images(env_id, **{"size": size, "camera": camera, **(env_kwargs or {})})
     try:
         take = _first_image(env.observation_space)
         clean = take(env.reset(seed=seed)[0])

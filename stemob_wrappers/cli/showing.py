@@ -10,7 +10,7 @@ from stemob_wrappers.extras import needs
 with needs("cli"):
     import typer
 
-from stemob_wrappers.cli.options import stem_options
+from stemob_wrappers.cli.options import EnvKwargs, json_object, stem_options
 from stemob_wrappers.config import StemConfig
 
 
@@ -40,12 +40,17 @@ def perturb(
         typer.Option(min=1, help="Height and width of the frames; 84, or as the env observes."),
     ] = None,
     camera: Annotated[str | None, typer.Option(help="Camera; the env's own if left out.")] = None,
+    env_kwargs: EnvKwargs = "{}",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the resets and changes.")] = 0,
 ) -> None:
     """Draw what a suite of perturbations does to an env, raw and as stem frames."""
     from stemob_wrappers.cli.preview import preview
 
-    for path in preview(env, suite, out, config, size=size, camera=camera, seed=seed):
+    arguments = json_object("--env-kwargs", env_kwargs)
+    paths = preview(
+        env, suite, out, config, size=size, camera=camera, env_kwargs=arguments, seed=seed
+    )
+    for path in paths:
         typer.echo(path)
 
 
