@@ -87,11 +87,13 @@ class Runner:
             for condition in conditions
             if condition.task in (None, task)
         ]
-        missing = [job for job in jobs if self._finished(*job) is None]
-        done = sum(len(played[0].seeds) for job in jobs if (played := self._played(*job)))
-        self.bar.update(self._line, total=len(self.seeds) * len(jobs), completed=done)
+        done = [len(played[0].seeds) if (played := self._played(*job)) else 0 for job in jobs]
+        self.bar.update(self._line, total=len(self.seeds) * len(jobs), completed=sum(done))
+        unfinished = {
+            job[0] for job, count in zip(jobs, done, strict=True) if count < len(self.seeds)
+        }
         for task in tasks:
-            if any(job[0] == task for job in missing):
+            if task in unfinished:
                 check_cells(task, self.env_kwargs[task], self.cells, self.split)
             for cell in self.cells:
                 self._run_cell(task, cell, [job[2] for job in jobs if job[:2] == (task, cell)])

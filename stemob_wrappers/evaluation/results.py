@@ -17,7 +17,7 @@ from stemob_wrappers.report.pairing import CLEAN, FORMAT, current_format
 from stemob_wrappers.work import digest, whole_file, write_text
 
 RESULTS_JSON, RESULTS_CSV = "results.json", "results.csv"
-_BY_EPISODE = ("seeds", "successes", "lengths", "returns")
+_LISTS = ("seeds", "successes", "lengths", "returns")  # of a record: one entry an episode
 _LONGEST = 60  # characters of a name in a path; file systems take 255
 
 
@@ -50,22 +50,17 @@ class Record:
 
     def first(self, count: int) -> Record:
         """The record of its first ``count`` episodes alone; times stay those of all."""
-        return self._with({name: getattr(self, name)[:count] for name in _BY_EPISODE})
+        return dataclasses.replace(self, **{name: getattr(self, name)[:count] for name in _LISTS})
 
     def followed_by(self, more: Record) -> Record:
         """The record of these episodes and of ``more``, which were played after them."""
-        joined = self._with(
-            {name: getattr(self, name) + getattr(more, name) for name in _BY_EPISODE}
-        )
-        share = sum(self.lengths) / sum(joined.lengths)
+        lists = {name: getattr(self, name) + getattr(more, name) for name in _LISTS}
+        share = sum(self.lengths) / sum(lists["lengths"])
         times = {
             part: share * time + (1 - share) * more.ms_per_step[part]
             for part, time in self.ms_per_step.items()
         }
-        return dataclasses.replace(joined, ms_per_step=times)
-
-    def _with(self, lists: dict[str, list[Any]]) -> Record:
-        return dataclasses.replace(self, **lists)
+        return dataclasses.replace(self, **lists, ms_per_step=times)
 
 
 @dataclass(frozen=True)
